@@ -1,0 +1,1 @@
+"""Run container images on several real Linux kernels and record what differs."""

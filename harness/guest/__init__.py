@@ -1,0 +1,1 @@
+"""Guests: one running virtual machine each, and how to talk to it."""

@@ -1,0 +1,1 @@
+"""Images: from a reference or a recipe to a disk that a guest can mount."""

@@ -1,0 +1,1 @@
+"""Package repositories: what they offer, verified, and their files."""

@@ -1,0 +1,110 @@
+"""Subprocesses: argument lists, a time limit on each, stderr in every error."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import ToolError
+
+TERMINATE_GRACE = 2.0
+"""Seconds between SIGTERM and SIGKILL for a process that must end."""
+
+_STDERR_TAIL = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A finished process: its status (negative: the signal), its output and its seconds."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: bytes
+    stderr: bytes
+    seconds: float
+
+
+def find(program: str, package: str) -> str:
+    """Return the path of ``program``.
+
+    Raises:
+        ToolError: it is not installed; the text names the Debian package that has it.
+    """
+    path = shutil.which(program)
+    if path is None:
+        raise ToolError(f"{program} is not installed: install the package {package}")
+    return path
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    limit: float,
+    stdin: bytes | None = None,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    check: bool = True,
+) -> Completed:
+    """Run a program to its end in its own process group.
+
+    Whatever ends the wait early (the limit, Ctrl-C, an exception) ends the whole group first.
+
+    Raises:
+        ToolError: it could not be started, took longer than ``limit`` seconds or, with
+            ``check``, ended with a status other than 0; the text has the tail of its stderr.
+    """
+    words = tuple(str(word) for word in argv)
+    started = time.monotonic()
+    try:
+        child = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=None if env is None else dict(env),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ToolError(f"cannot start {words[0]}: {error.strerror}") from error
+    with child:
+        try:
+            stdout, stderr = child.communicate(stdin, timeout=limit)
+        except subprocess.TimeoutExpired as error:
+            end_group(child)
+            tail = _tail(error.stderr or b"")
+            raise ToolError(
+                f"{words[0]} took longer than {limit:g} s and was ended{tail}"
+            ) from error
+        except BaseException:
+            end_group(child)
+            raise
+    done = Completed(words, child.returncode, stdout, stderr, time.monotonic() - started)
+    if check and done.status != 0:
+        raise ToolError(f"{words[0]} ended with status {done.status}{_tail(stderr)}")
+    return done
+
+
+def end_group(child: subprocess.Popen[bytes]) -> None:
+    """End the process group that ``child`` leads: TERM, then KILL after a grace."""
+    for number, grace in ((signal.SIGTERM, TERMINATE_GRACE), (signal.SIGKILL, None)):
+        try:
+            os.killpg(child.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            child.wait(grace)
+        except subprocess.TimeoutExpired:
+            continue
+    child.wait()
+
+
+def _tail(stderr: bytes) -> str:
+    text = stderr.decode(errors="backslashreplace").strip()
+    return f": {text[-_STDERR_TAIL:]}" if text else ""

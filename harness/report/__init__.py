@@ -1,0 +1,1 @@
+"""Reports: the matrix on the terminal and what other tools read."""

@@ -1,0 +1,1 @@
+"""Results: the store of runs and their observations."""

@@ -1,0 +1,1 @@
+"""Scenarios: their schema, and running one cell from a request to an observation."""

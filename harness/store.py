@@ -1,0 +1,207 @@
+"""The artefact store: what is expensive to get is made once, whole, and kept.
+
+An entry is a directory ``KIND/KEY`` that was written beside its place and renamed. A key
+says everything that the entry was made from, so an entry never goes stale. ``entry.json``
+inside records what was made and the sha256 of each file, for :meth:`Store.verify`.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+from filelock import FileLock
+
+from harness.errors import StoreError
+
+_ENTRY = "entry.json"
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@-]{0,200}")
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One artefact: ``used`` is when it was last asked for, seconds since the epoch."""
+
+    kind: str
+    key: str
+    path: Path
+    label: str
+    size: int
+    used: float
+
+
+def default_root() -> Path:
+    """``HARNESS_STORE``, else the user's cache directory (XDG base directories)."""
+    chosen = os.environ.get("HARNESS_STORE")
+    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("pytest-kernels"))
+
+
+def digest_of(*parts: object) -> str:
+    """Return a key made from everything in ``parts`` (JSON, sorted keys, paths as text)."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Store:
+    """Artefacts under ``root``, shared by any number of processes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, kind: str, key: str) -> Path:
+        """Return where the entry is or would be."""
+        if not _KEY.fullmatch(key):
+            raise StoreError(f"{key!r} is not a key of the store")
+        return self.root / kind / key
+
+    def find(self, kind: str, key: str) -> Path | None:
+        """Return the entry's directory and mark it used, or None when it is not there."""
+        path = self.path(kind, key)
+        try:
+            os.utime(path / _ENTRY)
+        except FileNotFoundError:
+            return None
+        except OSError:  # a read-only store still serves
+            return path if (path / _ENTRY).exists() else None
+        return path
+
+    def make(self, kind: str, key: str, label: str, build: Callable[[Path], None]) -> Path:
+        """Return the entry's directory; ``build`` fills an empty one if it is not there.
+
+        Processes that ask for the same entry wait for the one that builds it. When ``build``
+        raises, nothing is left behind.
+
+        Raises:
+            StoreError: the store is full or not writable.
+        """
+        found = self.find(kind, key)
+        if found is not None:
+            return found
+        with self.lock(f"{kind}-{key}"):
+            found = self.find(kind, key)
+            if found is not None:
+                return found
+            return self._build(kind, key, label, build)
+
+    def _build(self, kind: str, key: str, label: str, build: Callable[[Path], None]) -> Path:
+        path = self.path(kind, key)
+        with self.scratch() as scratch:
+            fresh = scratch / "entry"
+            with self._translated():
+                fresh.mkdir()
+            build(fresh)
+            with self._translated():
+                files = {
+                    str(file.relative_to(fresh)): sha256_of(file)
+                    for file in sorted(fresh.rglob("*"))
+                    if file.is_file() and not file.is_symlink()
+                }
+                record = {"label": label, "made": time.time(), "files": files}
+                (fresh / _ENTRY).write_text(json.dumps(record, indent=1))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if path.exists():  # half an entry cannot be: it lacks only its record
+                    shutil.rmtree(path)
+                fresh.rename(path)
+        return path
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A private directory on the store's file system, gone afterwards."""
+        with self._translated():
+            parent = self.root / "tmp"
+            parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path = parent / f"{os.getpid()}-{time.monotonic_ns()}"
+            path.mkdir(mode=0o700)
+        try:
+            with self._translated():
+                yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Keep other processes and threads away from ``name``."""
+        with self._translated():
+            locks = self.root / "locks"
+            locks.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = FileLock(locks / f"{name}.lock", is_singleton=False, thread_local=False)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def entries(self) -> list[Entry]:
+        """List every entry, by kind and key."""
+        found = []
+        for record in sorted(self.root.glob(f"*/*/{_ENTRY}")):
+            path = record.parent
+            size = sum(f.lstat().st_blocks * 512 for f in path.rglob("*"))
+            label = json.loads(record.read_text()).get("label", "")
+            found.append(
+                Entry(path.parent.name, path.name, path, label, size, record.stat().st_mtime)
+            )
+        return found
+
+    def verify(self, entry: Entry) -> list[str]:
+        """Return the files of an entry that are not what was made, as sentences."""
+        record = json.loads((entry.path / _ENTRY).read_text())
+        problems = []
+        for name, expected in record["files"].items():
+            file = entry.path / name
+            if not file.is_file():
+                problems.append(f"{file} is gone")
+            elif sha256_of(file) != expected:
+                problems.append(f"{file} is not what was made: its sha256 differs")
+        return problems
+
+    def drop(self, kind: str, key: str) -> None:
+        """Remove an entry, its record first, so that no half of it is ever trusted."""
+        path = self.path(kind, key)
+        with self._translated():
+            (path / _ENTRY).unlink(missing_ok=True)
+            shutil.rmtree(path, ignore_errors=True)
+
+    def gc(self, older_than: float) -> list[Entry]:
+        """Remove entries not used for ``older_than`` seconds, and what dead processes left."""
+        limit = time.time() - older_than
+        gone = [entry for entry in self.entries() if entry.used < limit]
+        for entry in gone:
+            self.drop(entry.kind, entry.key)
+        for scratch in (self.root / "tmp").glob("*"):
+            owner = scratch.name.partition("-")[0]
+            if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+                shutil.rmtree(scratch, ignore_errors=True)
+        return gone
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                remedy = "free some room, run `harness store gc`, or set HARNESS_STORE"
+                raise StoreError(f"no space left in the store {self.root}: {remedy}") from error
+            if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+                raise StoreError(
+                    f"the store {self.root} is not writable: set HARNESS_STORE to a directory of "
+                    "your own"
+                ) from error
+            raise

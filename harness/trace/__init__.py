@@ -1,0 +1,1 @@
+"""System calls: the kernel's tracer, names and numbers, and the census."""
