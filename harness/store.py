@@ -26,7 +26,7 @@ from harness.errors import StoreError
 
 _ENTRY = "entry.json"
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@-]{0,200}")
-_CHUNK = 1 << 20
+_SIZE = "size:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def size_of(path: Path) -> str:
+    """Return what is recorded of a file that is not hashed."""
+    return f"{_SIZE}{path.stat().st_size}"
+
+
 class Store:
     """Artefacts under ``root``, shared by any number of processes."""
 
@@ -82,11 +87,20 @@ class Store:
             return path if (path / _ENTRY).exists() else None
         return path
 
-    def make(self, kind: str, key: str, label: str, build: Callable[[Path], None]) -> Path:
+    def make(
+        self,
+        kind: str,
+        key: str,
+        label: str,
+        build: Callable[[Path], None],
+        *,
+        hashed: bool = True,
+    ) -> Path:
         """Return the entry's directory; ``build`` fills an empty one if it is not there.
 
         Processes that ask for the same entry wait for the one that builds it. When ``build``
-        raises, nothing is left behind.
+        raises, nothing is left behind. Without ``hashed`` (large files that are cheaply made
+        anew) only the files' sizes are recorded.
 
         Raises:
             StoreError: the store is full or not writable.
@@ -98,9 +112,16 @@ class Store:
             found = self.find(kind, key)
             if found is not None:
                 return found
-            return self._build(kind, key, label, build)
+            return self._build(kind, key, label, build, sha256_of if hashed else size_of)
 
-    def _build(self, kind: str, key: str, label: str, build: Callable[[Path], None]) -> Path:
+    def _build(
+        self,
+        kind: str,
+        key: str,
+        label: str,
+        build: Callable[[Path], None],
+        fingerprint: Callable[[Path], str],
+    ) -> Path:
         path = self.path(kind, key)
         with self.scratch() as scratch:
             fresh = scratch / "entry"
@@ -109,7 +130,7 @@ class Store:
             build(fresh)
             with self._translated():
                 files = {
-                    str(file.relative_to(fresh)): sha256_of(file)
+                    str(file.relative_to(fresh)): fingerprint(file)
                     for file in sorted(fresh.rglob("*"))
                     if file.is_file() and not file.is_symlink()
                 }
@@ -168,8 +189,11 @@ class Store:
             file = entry.path / name
             if not file.is_file():
                 problems.append(f"{file} is gone")
-            elif sha256_of(file) != expected:
-                problems.append(f"{file} is not what was made: its sha256 differs")
+                continue
+            sized = expected.startswith(_SIZE)
+            if (size_of if sized else sha256_of)(file) != expected:
+                what = "size" if sized else "sha256"
+                problems.append(f"{file} is not what was made: its {what} differs")
         return problems
 
     def drop(self, kind: str, key: str) -> None:

@@ -1,0 +1,17 @@
+"""Where the catalogs, locks and keys lie that travel with the package.
+
+In a checkout they are the top-level ``kernels/`` and ``images/``; the wheel carries the same
+directories below ``harness/data``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def directory(kind: str) -> Path:
+    """Return the directory of the packaged ``kernels`` or ``images`` data."""
+    packaged = _PACKAGE / "data" / kind
+    return packaged if packaged.is_dir() else _PACKAGE.parent / kind

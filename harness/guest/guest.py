@@ -1,0 +1,151 @@
+"""A guest: a running QEMU and the connection to it."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import paramiko
+
+from harness.errors import GuestDied, GuestError, HarnessError
+from harness.guest import qemu, ssh
+from harness.guest.ssh import Reply, Stream
+from harness.model import Accelerator, Host
+
+BOOT_LIMIT = {Accelerator.KVM: 30.0, Accelerator.TCG: 120.0}
+"""Seconds from QEMU's start to init's last line; a busy machine is slow, a hang is longer."""
+END_LIMIT = 1.0
+"""Seconds in which a QEMU whose connection broke is seen to have ended."""
+CONNECT_LIMIT = {Accelerator.KVM: 15.0, Accelerator.TCG: 60.0}
+
+
+class GuestCommandError(HarnessError):
+    """A command of the harness failed in a guest."""
+
+
+class Guest:
+    """One virtual machine, ready for commands; made by :func:`booted` or a snapshot."""
+
+    def __init__(self, host: Host, machine: qemu.Qemu, transport: paramiko.Transport) -> None:
+        self.host = host
+        self.durations: dict[str, float] = {}
+        self._qemu = machine
+        self._transport = transport
+
+    def run(
+        self, command: str, *, stdin: bytes = b"", limit: float = 60.0, check: bool = True
+    ) -> Reply:
+        """Run a command of the guest's shell (busybox ash).
+
+        Raises:
+            GuestCommandError: with ``check``, its status is not 0.
+            GuestDied: the guest's QEMU ended meanwhile.
+            GuestTimeout: it did not end within ``limit`` seconds.
+        """
+        try:
+            reply = ssh.run(self._transport, command, stdin, limit)
+        except GuestError as error:
+            raise self._explained(error, "while it ran a command") from error
+        if check and reply.status != 0:
+            text = reply.stderr.decode(errors="backslashreplace").strip()
+            raise GuestCommandError(
+                f"{command.splitlines()[0][:100]!r} ended with status {reply.status} in the guest "
+                f"{self.host.name}: {text[-1000:]}"
+            )
+        return reply
+
+    def stream(self, command: str, sink: Callable[[bytes], None]) -> AbstractContextManager[Stream]:
+        """Start a command and hand its output to ``sink`` in a thread of its own."""
+        return ssh.streaming(self._transport, command, sink)
+
+    def put(self, files: Mapping[str, bytes], mode: int = 0o644) -> None:
+        """Write files, by absolute path, in one round trip."""
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for name, content in files.items():
+                member = tarfile.TarInfo(name.lstrip("/"))
+                member.size = len(content)
+                member.mode = mode
+                tar.addfile(member, io.BytesIO(content))
+        self.run("tar -x -C / -f -", stdin=archive.getvalue(), limit=120)
+
+    def console(self) -> tuple[str, ...]:
+        """Return the console's last lines."""
+        return self._qemu.console()
+
+    def alive(self) -> bool:
+        """Tell whether the guest's QEMU runs."""
+        return self._qemu.alive()
+
+    @property
+    def transport(self) -> paramiko.Transport:
+        """The SSH connection, for an interactive shell."""
+        return self._transport
+
+    @property
+    def pid(self) -> int:
+        """Pid of the process that owns QEMU."""
+        return self._qemu.pid
+
+    def _explained(self, error: GuestError, doing: str) -> GuestError:
+        # A connection that stands means a slow command; one that broke, mostly QEMU's end.
+        if not self._transport.is_active() and self._qemu.ended(END_LIMIT):
+            return self._qemu.died(doing)
+        error.console = self.console()
+        return error
+
+
+@contextmanager
+def connected(machine: qemu.Machine, running: qemu.Qemu) -> Iterator[Guest]:
+    """Connect to a guest that is up.
+
+    Raises:
+        GuestDied, GuestTimeout: it was lost meanwhile.
+    """
+    limit = CONNECT_LIMIT[machine.accelerator]
+    connection = ssh.connected(running.directory / "ssh", limit)
+    try:
+        transport = connection.__enter__()
+    except GuestError as error:
+        if running.ended(END_LIMIT):
+            raise running.died("before it answered") from error
+        error.console = running.console()
+        raise
+    try:
+        yield Guest(machine.host, running, transport)
+    finally:
+        transport.close()
+
+
+@contextmanager
+def booted(machine: qemu.Machine, log: Path | None = None) -> Iterator[Guest]:
+    """Boot a guest from cold and end it with the block.
+
+    Raises:
+        GuestDied: its kernel panicked or QEMU ended.
+        GuestTimeout: it did not come up in time.
+    """
+    started = time.monotonic()
+    with qemu.running(machine, log) as running:
+        ready(running, machine.accelerator)
+        booted_at = time.monotonic()
+        with connected(machine, running) as guest:
+            guest.durations["boot"] = booted_at - started
+            guest.durations["connect"] = time.monotonic() - booted_at
+            yield guest
+
+
+def ready(running: qemu.Qemu, accelerator: Accelerator) -> None:
+    """Wait for init's last line.
+
+    Raises:
+        GuestDied, GuestTimeout: it never comes.
+    """
+    running.wait_for("harness: ready", BOOT_LIMIT[accelerator], "its boot")
+    lost = [line for line in running.console() if "harness: no channel" in line]
+    if lost:
+        raise GuestDied(f"the guest cannot be reached: {lost[0]}", running.console())

@@ -1,0 +1,156 @@
+#!/bin/busybox sh
+# The guest's init, for busybox ash and any Linux from 3.10 on. First on the initial rootfs,
+# then again on a tmpfs: pivot_root, which runtimes need, refuses to leave a rootfs.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export HOME=/root
+umask 022
+
+if [ "$1" != stage2 ]; then
+    busybox mkdir -p /proc /newroot
+    busybox mount -t tmpfs -o mode=0755,size=80% root /newroot
+    busybox cp -a /bin /etc /init /lib /lib64 /sbin /usr /newroot/
+    exec busybox switch_root /newroot /init stage2
+fi
+
+busybox mkdir -p /dev /etc /mnt /proc /root /run/harness/disk /sys /tmp /var
+busybox mount -t devtmpfs devtmpfs /dev || busybox mount -t tmpfs -o mode=0755 dev /dev
+exec </dev/console >/dev/console 2>&1
+busybox mount -t proc proc /proc
+busybox mount -t sysfs sysfs /sys
+# Runtimes start from a memfd: execveat of one needs /dev/fd on some distributions' kernels.
+busybox ln -sf /proc/self/fd /dev/fd
+busybox ln -sf /proc/self/fd/0 /dev/stdin
+busybox ln -sf /proc/self/fd/1 /dev/stdout
+busybox ln -sf /proc/self/fd/2 /dev/stderr
+busybox mkdir -p /dev/pts /dev/shm
+busybox mount -t devpts -o mode=0620,ptmxmode=0666 devpts /dev/pts
+busybox mount -t tmpfs -o mode=1777 shm /dev/shm
+busybox chmod 1777 /tmp
+busybox --install -s /bin
+ln -sf /proc/mounts /etc/mtab
+echo 'root::0:0:root:/root:/bin/sh' >/etc/passwd
+echo 'root:x:0:' >/etc/group
+echo /bin/sh >/etc/shells
+
+say() { echo "harness: $*"; }
+
+sysctl() {
+    file=/proc/sys/$(echo "$1" | tr . /)
+    { echo "$2" >"$file"; } 2>/dev/null || echo "$1" >>/run/harness/sysctl.refused
+}
+
+modprobe_path=/proc/sys/kernel/modprobe
+[ -e $modprobe_path ] && echo /sbin/modprobe >$modprobe_path
+ln -sf /bin/busybox /sbin/modprobe
+[ -f /etc/modules ] && while read -r module; do
+    insmod "$module" 2>/run/harness/insmod || say "cannot load $module: $(cat /run/harness/insmod)"
+done </etc/modules
+
+. /etc/harness.conf
+hostname "$hostname"
+ifconfig lo 127.0.0.1 up 2>/dev/null
+
+# Control groups as the host's init would mount them (cgroups(7)).
+cgroups_v1() {
+    mount -t tmpfs -o mode=0755 cgroup /sys/fs/cgroup
+    while read -r name hierarchy groups enabled; do
+        case $name in \#*) continue ;; esac
+        [ "$enabled" = 1 ] || continue
+        mkdir -p "/sys/fs/cgroup/$name"
+        mount -t cgroup -o "$name" "$name" "/sys/fs/cgroup/$name" || rmdir "/sys/fs/cgroup/$name"
+    done </proc/cgroups
+    mkdir -p /sys/fs/cgroup/systemd
+    mount -t cgroup -o none,name=systemd systemd /sys/fs/cgroup/systemd
+    # Without it a limit on memory counts only the group itself, as engines' hosts never have it.
+    echo 1 2>/dev/null >/sys/fs/cgroup/memory/memory.use_hierarchy
+}
+cgroups_v2() {
+    mount -t cgroup2 cgroup2 "$1" 2>/dev/null || return 1
+    for controller in $(cat "$1/cgroup.controllers"); do
+        echo "+$controller" >"$1/cgroup.subtree_control" 2>/dev/null
+    done
+}
+case $cgroup in
+    v2) cgroups_v2 /sys/fs/cgroup || { cgroups_v1; cgroup=v1; } ;;
+    hybrid)
+        cgroups_v1
+        mkdir -p /sys/fs/cgroup/unified
+        cgroups_v2 /sys/fs/cgroup/unified || { rmdir /sys/fs/cgroup/unified; cgroup=v1; }
+        ;;
+    *) cgroups_v1 ;;
+esac
+echo "$cgroup" >/run/harness/cgroup
+
+# The tracer: a file system of its own since 4.1, below debugfs before.
+tracefs=
+if mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null; then
+    tracefs=/sys/kernel/tracing
+elif mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null; then
+    [ -d /sys/kernel/debug/tracing ] && tracefs=/sys/kernel/debug/tracing
+fi
+echo "$tracefs" >/run/harness/tracefs
+
+for serial in /sys/block/vd*/serial; do
+    [ -e "$serial" ] || continue
+    disk=${serial%/serial}
+    ln -s "/dev/${disk##*/}" "/run/harness/disk/$(cat "$serial")"
+done
+
+harness_tools() {
+    mkdir -p /tools
+    tar -x -C /tools -f /run/harness/disk/tools
+}
+cat >/usr/bin/harness-tools <<'SCRIPT'
+#!/bin/sh
+# Unpack the tools disk (a bare tar) once.
+[ -e /tools/.unpacked ] && exit 0
+mkdir -p /tools && tar -x -C /tools -f /run/harness/disk/tools && : >/tools/.unpacked
+SCRIPT
+cat >/usr/bin/tool <<'SCRIPT'
+#!/bin/sh
+# tool SET PROGRAM ARGS: a program of a set with the set's own loader and libraries.
+root=/tools/$1/usr
+program=$2
+shift 2
+for directory in bin sbin lib/e2fsprogs; do
+    [ -x "$root/$directory/$program" ] && break
+done
+for loader in "$root"/lib64/ld-linux-x86-64.so.2 "$root"/lib/ld-linux.so.2; do
+    [ -e "$loader" ] && break
+done
+libraries=$root/lib/x86_64-linux-gnu:$root/lib/i386-linux-gnu:$root/lib
+exec "$loader" --library-path "$libraries" "$root/$directory/$program" "$@"
+SCRIPT
+chmod 755 /usr/bin/harness-tools /usr/bin/tool
+
+mkdir -p /etc/dropbear
+dropbearkey -t ed25519 -f /etc/dropbear/key >/dev/null 2>&1 || say "cannot make a host key"
+
+port=
+for name in /sys/class/virtio-ports/*/name; do
+    [ -e "$name" ] || continue
+    if [ "$(cat "$name")" = harness.ssh ]; then
+        port=${name%/name}
+        port=/dev/${port##*/}
+    fi
+done
+[ -n "$port" ] || say "no channel: this kernel has no virtio console port"
+
+# A port opens once only and reads end-of-file while no host is attached, so the relay holds it
+# open and waits for the host's greeting; a server started earlier would talk to nobody, and a
+# snapshot would freeze half a handshake.
+relay() {
+    while :; do
+        if IFS= read -r greeting; then
+            # dropbear speaks to a socket only, which socat's EXEC gives it.
+            case $greeting in *harness) socat FD:0 EXEC:"dropbear -i -B -E -r /etc/dropbear/key" 2>>/run/harness/ssh.log ;; esac
+        else
+            sleep 0.02
+        fi
+    done
+}
+say "ready $(cut -d' ' -f1 /proc/uptime) $(uname -r)"
+while :; do
+    relay <>"$port" >&0
+    sleep 1
+done

@@ -1,0 +1,164 @@
+"""SSH to a guest over its virtio-serial channel: no network, no port, no key.
+
+The channel's other end is a Unix socket in a directory that only this user can enter, so the
+guest's server asks for no password: who reaches the socket owns the guest already.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import paramiko
+
+from harness.errors import GuestError, GuestTimeout
+
+GREETING = b"\nharness\n"
+"""Read by the guest's relay, which then starts a server for this connection alone."""
+
+_CHUNK = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a command in the guest ended with."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+    seconds: float
+
+
+@contextmanager
+def connected(path: Path, limit: float) -> Iterator[paramiko.Transport]:
+    """Log in over the Unix socket ``path`` within ``limit`` seconds.
+
+    Raises:
+        GuestTimeout: the guest did not answer in time.
+    """
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        channel.settimeout(limit)
+        channel.connect(str(path))
+        channel.sendall(GREETING)
+        transport = paramiko.Transport(channel, default_window_size=1 << 24)
+    except BaseException:
+        channel.close()
+        raise
+    try:
+        transport.banner_timeout = limit
+        transport.handshake_timeout = limit
+        transport.auth_timeout = limit
+        security = transport.get_security_options()
+        security.kex = tuple(k for k in security.kex if "curve25519" in k) or security.kex
+        transport.start_client(timeout=limit)
+        transport.auth_none("root")
+        yield transport
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        raise GuestTimeout(f"no SSH connection to the guest: {error}") from error
+    finally:
+        transport.close()
+
+
+def run(transport: paramiko.Transport, command: str, stdin: bytes, limit: float) -> Reply:
+    """Run a command of the guest's shell and return all that it wrote.
+
+    Raises:
+        GuestTimeout: it did not end within ``limit`` seconds.
+        GuestError: the connection broke.
+    """
+    started = time.monotonic()
+    out, err = bytearray(), bytearray()
+    with _channel(transport, command, limit) as channel:
+        readers = [
+            threading.Thread(target=_drain, args=(channel.recv, out.extend), daemon=True),
+            threading.Thread(target=_drain, args=(channel.recv_stderr, err.extend), daemon=True),
+        ]
+        for reader in readers:
+            reader.start()
+        _send(channel, stdin)
+        for reader in readers:
+            reader.join(max(0.0, limit - (time.monotonic() - started)))
+        if any(reader.is_alive() for reader in readers):
+            raise GuestTimeout(f"the guest did not end {command[:60]!r} in {limit:g} s")
+        status = _status(channel, max(1.0, limit - (time.monotonic() - started)), command)
+    return Reply(status, bytes(out), bytes(err), time.monotonic() - started)
+
+
+@contextmanager
+def _channel(
+    transport: paramiko.Transport, command: str, limit: float
+) -> Iterator[paramiko.Channel]:
+    try:
+        channel = transport.open_session(timeout=limit)
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        raise GuestError(f"the connection to the guest broke: {error}") from error
+    try:
+        channel.settimeout(limit)
+        channel.exec_command(command)
+        yield channel
+    except (paramiko.SSHException, EOFError) as error:
+        raise GuestError(f"the connection to the guest broke: {error}") from error
+    except TimeoutError as error:
+        raise GuestTimeout(f"the guest did not take {command[:60]!r} in {limit:g} s") from error
+    finally:
+        channel.close()
+
+
+def _send(channel: paramiko.Channel, stdin: bytes) -> None:
+    try:
+        for start in range(0, len(stdin), _CHUNK):
+            channel.sendall(stdin[start : start + _CHUNK])
+    except OSError:
+        pass  # the command ended without reading all of it; its status tells
+    channel.shutdown_write()
+
+
+def _drain(receive: Callable[[int], bytes], take: Callable[[bytes], object]) -> None:
+    try:
+        while chunk := receive(_CHUNK):
+            take(chunk)
+    except OSError:
+        return
+
+
+def _status(channel: paramiko.Channel, limit: float, command: str) -> int:
+    if not channel.status_event.wait(limit):
+        raise GuestTimeout(f"the guest did not say how {command[:60]!r} ended")
+    if not channel.exit_status_ready() or channel.exit_status == -1:
+        raise GuestError(f"the connection to the guest broke during {command[:60]!r}")
+    return channel.exit_status
+
+
+class Stream:
+    """A command whose output is taken as it comes; made by :func:`streaming`."""
+
+    def __init__(self, channel: paramiko.Channel, sink: Callable[[bytes], None]) -> None:
+        self._channel = channel
+        self._reader = threading.Thread(
+            target=_drain, args=(channel.recv, sink), daemon=True, name="stream"
+        )
+        self._reader.start()
+
+    def wait(self, limit: float) -> bool:
+        """Wait for the end of its output; tell whether it came within ``limit`` seconds."""
+        self._reader.join(limit)
+        return not self._reader.is_alive()
+
+
+@contextmanager
+def streaming(
+    transport: paramiko.Transport, command: str, sink: Callable[[bytes], None]
+) -> Iterator[Stream]:
+    """Start a command and hand its output to ``sink``, in a thread of its own."""
+    with _channel(transport, command, 30.0) as channel:
+        channel.settimeout(None)
+        stream = Stream(channel, sink)
+        yield stream
+        channel.close()
+        stream.wait(5)

@@ -1,0 +1,39 @@
+"""Run a program as a child that does not outlive whoever holds the other end of stdin.
+
+Started as ``python -I -S supervise.py PROGRAM ARGS``. A parent-death signal would follow the
+thread that forked, not the process, and a guest started by a pool's thread would die with that
+thread; a pipe has no such trap, and it also notices SIGKILL of the harness.
+"""
+
+import os
+import select
+import signal
+import sys
+
+
+def main(argv: list[str]) -> int:
+    """Return the child's exit status, 128 more than its signal when one ended it."""
+    devnull = os.open(os.devnull, os.O_RDONLY)
+    try:
+        child = os.posix_spawn(
+            argv[0], argv, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, devnull, 0)]
+        )
+    except OSError as error:
+        os.write(2, f"cannot start {argv[0]}: {error.strerror}\n".encode())
+        return 127
+    # What the harness's group is sent (Ctrl-C) is the harness's to act on.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    process = os.pidfd_open(child)
+    poll = select.poll()
+    poll.register(0, select.POLLIN | select.POLLHUP)
+    poll.register(process, select.POLLIN)
+    ready = [descriptor for descriptor, _ in poll.poll()]
+    if process not in ready:
+        os.kill(child, signal.SIGKILL)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return status if status >= 0 else 128 - status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

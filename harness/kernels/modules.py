@@ -1,0 +1,146 @@
+"""Which of a kernel's modules a guest needs, in the order in which they load.
+
+Packages ship no ``modules.dep`` (depmod writes it when a package is installed), so what a
+module depends on is read from the module itself: its ``.modinfo`` section holds NUL-separated
+``depends=`` and ``alias=`` strings (kernel: include/linux/module.h).
+"""
+
+from __future__ import annotations
+
+import lzma
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import zstandard
+
+NEEDED = (
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_console",
+    "virtio_rng",
+    "crc32c_generic",
+    "crc32c_intel",
+    "ext4",
+)
+"""Loaded by init: the disks, the channel, entropy, and the file system of images. ext4 asks
+for a crc32c of the crypto layer by name, which no ``depends=`` tells (5.10)."""
+
+ON_DEMAND = (
+    "af_packet",
+    "unix",
+    "ipv6",
+    "unix_diag",
+    "inet_diag",
+    "tcp_diag",
+    "udp_diag",
+    "netlink_diag",
+    "fuse",
+    "loop",
+    "overlay",
+    "squashfs",
+    "erofs",
+    "binfmt_misc",
+    "tun",
+    "veth",
+    "bridge",
+    "dummy",
+    "macvlan",
+    "algif_hash",
+    "algif_skcipher",
+    "ip_tables",
+    "iptable_filter",
+    "iptable_nat",
+    "ip6_tables",
+    "ip6table_filter",
+    "x_tables",
+    "xt_conntrack",
+    "xt_MASQUERADE",
+    "xt_addrtype",
+    "xt_comment",
+    "xt_multiport",
+    "xt_tcpudp",
+    "nf_conntrack",
+    "nf_nat",
+    "nf_tables",
+    "nft_compat",
+    "nft_ct",
+    "nft_nat",
+    "nft_masq",
+    "nft_chain_nat",
+    "nft_reject_inet",
+    "sctp",
+    "vsock",
+    "configs",
+    "tls",
+)
+"""What a container host's kernel loads by itself when a program asks for it."""
+
+_SUFFIX = re.compile(r"\.ko(\.xz|\.zst|\.gz)?$")
+_INFO = re.compile(rb"(?<=\0)(depends|alias)=([^\0]*)(?=\0)")
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One module, decompressed. ``after`` names those that must be loaded before it."""
+
+    name: str
+    content: bytes
+    after: tuple[str, ...]
+    aliases: tuple[str, ...]
+
+
+def name_of(path: Path | str) -> str:
+    """Return a module's name: the file's, with ``-`` as ``_`` as the kernel has it."""
+    return _SUFFIX.sub("", Path(path).name).replace("-", "_")
+
+
+def read(path: Path) -> Module:
+    """Read a module file: .ko, .ko.xz, .ko.zst or .ko.gz."""
+    content = _decompressed(path)
+    after: tuple[str, ...] = ()
+    aliases = []
+    for key, value in _INFO.findall(b"\0" + content):
+        if key == b"alias":
+            aliases.append(value.decode())
+        elif value:
+            after = tuple(word.replace("-", "_") for word in value.decode().split(","))
+    return Module(name_of(path), content, after, tuple(aliases))
+
+
+def _decompressed(path: Path) -> bytes:
+    content = path.read_bytes()
+    if path.suffix == ".xz":
+        return lzma.decompress(content)
+    if path.suffix == ".zst":
+        return zstandard.ZstdDecompressor().decompressobj().decompress(content)
+    if path.suffix == ".gz":
+        import gzip
+
+        return gzip.decompress(content)
+    return content
+
+
+def resolve(tree: Path | None, wanted: Iterable[str]) -> list[Module]:
+    """Return ``wanted`` and all they depend on, dependencies first.
+
+    A name that the tree lacks is built in, or this kernel has nothing of the kind: either way
+    there is nothing to load, and what is missed is found by the probes in the guest.
+    """
+    if tree is None:
+        return []
+    files = {name_of(path): path for path in tree.rglob("*.ko*") if _SUFFIX.search(path.name)}
+    resolved: dict[str, Module] = {}
+
+    def add(name: str) -> None:
+        if name in resolved or name not in files:
+            return
+        module = read(files.pop(name))
+        for dependency in module.after:
+            add(dependency)
+        resolved[name] = module
+
+    for name in wanted:
+        add(name)
+    return list(resolved.values())
