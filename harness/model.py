@@ -119,6 +119,8 @@ class Lock:
 
     release: str
     packages: tuple[LockedPackage, ...]
+    source: str = ""
+    """What it was resolved from, in a line; a lock of another source does not count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

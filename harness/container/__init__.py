@@ -1,1 +1,1 @@
-"""Containers: OCI bundles as engines make them, and the runtime inside a guest."""
+"""Containers inside a guest: OCI bundles as engines make them, and the runtimes that run them."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.errors import GuestError, UsageError
 from harness.guest import qemu
-from harness.guest.qemu import Machine
+from harness.guest.qemu import Keeper, Machine
 from harness.model import Accelerator
 from harness.store import Store, digest_of
 
@@ -30,7 +30,9 @@ class Choice:
     why: str
 
 
-def choose(wanted: str, machine: Machine, *, store: Store, qemu_version: str) -> Choice:
+def choose(
+    wanted: str, machine: Machine, keeper: Keeper, *, store: Store, qemu_version: str
+) -> Choice:
     """Return the accelerator for ``auto``, ``kvm`` or ``tcg``.
 
     The answer for ``auto`` is remembered until the machine boots again. ``machine`` is what a
@@ -43,7 +45,7 @@ def choose(wanted: str, machine: Machine, *, store: Store, qemu_version: str) ->
         return Choice(Accelerator.TCG, "TCG was asked for")
     if wanted not in ("auto", "kvm"):
         raise UsageError(f"unknown accelerator {wanted!r}: give auto, kvm or tcg")
-    choice = _remembered(machine, store, qemu_version)
+    choice = _remembered(machine, keeper, store, qemu_version)
     if wanted == "kvm" and choice.accelerator is not Accelerator.KVM:
         raise UsageError(f"KVM was asked for but does not work: {choice.why}")
     return choice
@@ -58,14 +60,14 @@ def obstacle(device: Path = DEVICE) -> str:
     return ""
 
 
-def _remembered(machine: Machine, store: Store, qemu_version: str) -> Choice:
+def _remembered(machine: Machine, keeper: Keeper, store: Store, qemu_version: str) -> Choice:
     why = obstacle()
     if why:
         return Choice(Accelerator.TCG, why)
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
     def probe(directory: Path) -> None:
-        (directory / "choice.json").write_text(json.dumps(asdict(_probe(machine))))
+        (directory / "choice.json").write_text(json.dumps(asdict(_probe(machine, keeper))))
 
     key = digest_of(boot, qemu_version, machine.host.cpu)
     entry = store.make("accelerators", key, f"accelerator of boot {boot}", probe)
@@ -73,9 +75,9 @@ def _remembered(machine: Machine, store: Store, qemu_version: str) -> Choice:
     return Choice(Accelerator(facts["accelerator"]), facts["why"])
 
 
-def _probe(machine: Machine) -> Choice:
+def _probe(machine: Machine, keeper: Keeper) -> Choice:
     try:
-        with qemu.running(replace(machine, accelerator=Accelerator.KVM)) as running:
+        with qemu.running(replace(machine, accelerator=Accelerator.KVM), keeper) as running:
             running.wait_for("harness: ready", PROBE_LIMIT, "a trial boot under KVM")
     except GuestError as error:
         return Choice(Accelerator.TCG, f"KVM does not work here: {error}")

@@ -122,7 +122,7 @@ def connected(machine: qemu.Machine, running: qemu.Qemu) -> Iterator[Guest]:
 
 
 @contextmanager
-def booted(machine: qemu.Machine, log: Path | None = None) -> Iterator[Guest]:
+def booted(machine: qemu.Machine, keeper: qemu.Keeper, log: Path | None = None) -> Iterator[Guest]:
     """Boot a guest from cold and end it with the block.
 
     Raises:
@@ -130,7 +130,7 @@ def booted(machine: qemu.Machine, log: Path | None = None) -> Iterator[Guest]:
         GuestTimeout: it did not come up in time.
     """
     started = time.monotonic()
-    with qemu.running(machine, log) as running:
+    with qemu.running(machine, keeper, log) as running:
         ready(running, machine.accelerator)
         booted_at = time.monotonic()
         with connected(machine, running) as guest:

@@ -231,11 +231,46 @@ class Qemu:
         self._child.wait()
 
 
+class Keeper:
+    """Knows every QEMU of a session, so that whoever ends the session can end them at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[Qemu] = set()
+        self._ended = False
+
+    @contextmanager
+    def keeping(self, running: Qemu) -> Iterator[None]:
+        """Keep a QEMU while the block runs.
+
+        Raises:
+            GuestDied: the session has ended; nothing new starts.
+        """
+        with self._lock:
+            if self._ended:
+                raise GuestDied("the session ends: no guest is started any more")
+            self._running.add(running)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.discard(running)
+
+    def end(self) -> None:
+        """End every QEMU and let none start any more."""
+        with self._lock:
+            self._ended = True
+            running = list(self._running)
+        for each in running:
+            each.kill()
+
+
 @contextmanager
-def running(machine: Machine, log: Path | None = None) -> Iterator[Qemu]:
+def running(machine: Machine, keeper: Keeper, log: Path | None = None) -> Iterator[Qemu]:
     """Start QEMU and end it with the block; ``log`` keeps the console.
 
     Raises:
+        GuestDied: the session has ended.
         ToolError: QEMU is not installed.
     """
     with tempfile.TemporaryDirectory(prefix="harness-guest-") as name:
@@ -248,7 +283,8 @@ def running(machine: Machine, log: Path | None = None) -> Iterator[Qemu]:
             reader.start()
             qemu = Qemu(child, directory, console)
             try:
-                yield qemu
+                with keeper.keeping(qemu):
+                    yield qemu
             finally:
                 qemu.kill()
                 reader.join(5)

@@ -22,7 +22,7 @@ from harness.errors import GuestDied, GuestTimeout
 from harness.guest import guest as guests
 from harness.guest import qemu
 from harness.guest.guest import Guest
-from harness.guest.qemu import Machine
+from harness.guest.qemu import Keeper, Machine
 from harness.kernels.hosts import identity
 from harness.model import Accelerator
 from harness.store import Store, digest_of
@@ -40,7 +40,7 @@ def key(machine: Machine, qemu_version: str) -> str:
     return digest_of(_FORMAT, identity(machine.host), qemu_version, shape)
 
 
-def saved(machine: Machine, *, store: Store, qemu_version: str, log: Path | None = None) -> Path:
+def saved(machine: Machine, keeper: Keeper, *, store: Store, qemu_version: str) -> Path:
     """Return the directory of a machine's snapshot, made when the store has none.
 
     Raises:
@@ -48,22 +48,24 @@ def saved(machine: Machine, *, store: Store, qemu_version: str, log: Path | None
     """
 
     def build(directory: Path) -> None:
-        _save(machine, directory, log)
+        _save(machine, keeper, directory)
 
     host = machine.host
     label = f"snapshot of {host.name} ({host.kernel.release}, {machine.accelerator})"
     return store.make("snapshots", key(machine, qemu_version), label, build, hashed=False)
 
 
-def _save(machine: Machine, directory: Path, log: Path | None) -> None:
+def _save(machine: Machine, keeper: Keeper, directory: Path) -> None:
     source = replace(machine, memory_file=directory / "memory", memory_shared=True)
-    with qemu.running(source, log) as running:
+    with qemu.running(source, keeper) as running:
         guests.ready(running, machine.accelerator)
         _exchange(running, _migrate, directory / "state", SAVE_LIMIT)
 
 
 @contextmanager
-def restored(machine: Machine, snapshot: Path, log: Path | None = None) -> Iterator[Guest]:
+def restored(
+    machine: Machine, snapshot: Path, keeper: Keeper, log: Path | None = None
+) -> Iterator[Guest]:
     """Start a guest from a snapshot, its clock set and its random pool stirred.
 
     Raises:
@@ -72,7 +74,7 @@ def restored(machine: Machine, snapshot: Path, log: Path | None = None) -> Itera
     started = time.monotonic()
     limit = RESTORE_LIMIT[machine.accelerator]
     clone = replace(machine, memory_file=snapshot / "memory", incoming=True)
-    with qemu.running(clone, log) as running:
+    with qemu.running(clone, keeper, log) as running:
         running.wait_for_sockets(limit)
         spawned = time.monotonic()
         _exchange(running, _accept, snapshot / "state", limit)
@@ -144,12 +146,13 @@ async def _accept(client: QMPClient, state: Path) -> None:
 def _freshen(guest: Guest) -> None:
     """Undo what every guest of one snapshot has in common: time, randomness, identity.
 
-    What is written to /dev/urandom is mixed into the pool (random(4)); kernels from 5.18 on
-    also reseed by the generation id. Those between, whose generator reseeds every five minutes
-    only, mix RDRAND into each block that they give out, and the CPU model has RDRAND.
+    What is written to /dev/urandom is mixed into the pool (random(4)). Before 4.8 that is what
+    programs read from; since then they read from a generator that is told to reseed by the
+    ioctl RNDRESEEDCRNG (0x5207, Linux 4.17), and from 5.18 on by the generation id as well.
     """
     guest.run(
         f"date -s @{time.time():.0f} >/dev/null; cat >/dev/urandom; "
+        "socat -u /dev/null OPEN:/dev/urandom,wronly,ioctl-void=0x5207 2>/dev/null; "
         "tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id",
         stdin=os.urandom(512),
     )

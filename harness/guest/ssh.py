@@ -21,6 +21,9 @@ from harness.errors import GuestError, GuestTimeout
 GREETING = b"\nharness\n"
 """Read by the guest's relay, which then starts a server for this connection alone."""
 
+PULSE = 0.1
+"""Seconds without an answer until the guest is nudged; doubled each time."""
+PULSE_LONGEST = 1.0
 _CHUNK = 1 << 18
 
 
@@ -82,12 +85,32 @@ def run(transport: paramiko.Transport, command: str, stdin: bytes, limit: float)
         for reader in readers:
             reader.start()
         _send(channel, stdin)
-        for reader in readers:
-            reader.join(max(0.0, limit - (time.monotonic() - started)))
+        _await(transport, readers, started + limit)
         if any(reader.is_alive() for reader in readers):
             raise GuestTimeout(f"the guest did not end {command[:60]!r} in {limit:g} s")
         status = _status(channel, max(1.0, limit - (time.monotonic() - started)), command)
     return Reply(status, bytes(out), bytes(err), time.monotonic() - started)
+
+
+def _await(
+    transport: paramiko.Transport, readers: list[threading.Thread], deadline: float
+) -> None:
+    """Wait for the readers' end, and mend a wake-up that the guest's console driver lost.
+
+    virtio-console is known to let a sleeper sleep on although its queue has room or data again;
+    everything then stands still until the host sends something. SSH's "ignore" message
+    (RFC 4253, 11.2) is such a something and means nothing else.
+    """
+    pause = PULSE
+    for reader in readers:
+        while reader.is_alive():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            reader.join(min(pause, left))
+            if reader.is_alive():
+                transport.send_ignore(8)
+                pause = min(2 * pause, PULSE_LONGEST)
 
 
 @contextmanager

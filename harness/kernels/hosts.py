@@ -4,8 +4,31 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from harness.model import Host
+from harness.model import Cgroup, Host, HostEntry, Kernel
 from harness.store import digest_of
+
+CPU = "Haswell-noTSX,-pcid,-x2apic,-tsc-deadline,-invpcid"
+"""A model that TCG and KVM both offer (x86-64-v3), so that results mean the same on another
+machine; what is taken away is what QEMU's emulation lacks of it."""
+
+
+def host_of(entry: HostEntry, kernel: Kernel) -> Host:
+    """Return the host of a catalog entry, with the harness's defaults where it says nothing.
+
+    ``seccomp`` stays empty unless the entry names a profile: the engine's newest is meant.
+    """
+    return Host(
+        name=entry.name,
+        kernel=kernel,
+        memory=entry.memory,
+        cpus=entry.cpus,
+        cpu=entry.cpu or CPU,
+        cmdline=entry.cmdline,
+        cgroup=entry.cgroup or Cgroup.V2,
+        engine=entry.engine,
+        seccomp=entry.seccomp,
+        sysctl=dict(entry.sysctl),
+    )
 
 
 def identity(host: Host) -> str:

@@ -1,0 +1,44 @@
+#!/bin/sh
+# prepare.sh DISK: mount an image (or, for "busybox", make a root of the guest's busybox) and the
+# parent of the container's cgroup; print the image's passwd and group.
+here=/run/harness/container
+root=$here/rootfs
+mkdir -p $root $here/files $here/steps
+
+if [ "$1" = busybox ]; then
+    mkdir -p $root/bin $root/proc $root/sys $root/dev $root/etc $root/run
+    cp /bin/busybox $root/bin/busybox
+elif ! grep -q " $root " /proc/mounts; then
+    mount -t ext4 "$1" $root || exit 1
+fi
+
+if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+    parent=/sys/fs/cgroup/harness
+    mkdir -p $parent
+    for controller in $(cat $parent/cgroup.controllers); do
+        echo "+$controller" >$parent/cgroup.subtree_control 2>/dev/null
+    done
+elif [ -d /sys/fs/cgroup/memory ]; then
+    mkdir -p /sys/fs/cgroup/memory/harness
+fi
+
+# An absolute link in the image means the image's own root, not the guest's.
+inside() {
+    path=$1
+    hops=0
+    while [ -L "$root$path" ] && [ $hops -lt 8 ]; do
+        target=$(readlink "$root$path")
+        case $target in
+            /*) path=$target ;;
+            *) path=${path%/*}/$target ;;
+        esac
+        hops=$((hops + 1))
+    done
+    [ -f "$root$path" ] && head -c 1048576 "$root$path"
+}
+inside /etc/passwd >$here/passwd
+inside /etc/group >$here/group
+echo "passwd $(stat -c %s $here/passwd)"
+echo "group $(stat -c %s $here/group)"
+echo
+cat $here/passwd $here/group

@@ -1,0 +1,28 @@
+#!/bin/sh
+# ready.sh SERVICE LIMIT RUNTIME VERB ARGS...: repeat a probe beside the service (the directory
+# that service.sh was given) until it succeeds. Prints "ready", "ended" (the service did) or
+# "timed out", then "pids" of all probes, an empty line and the last probe's outputs.
+here=/run/harness/container
+service=$1
+limit=$2
+shift 2
+uptime() { cut -d. -f1 /proc/uptime; }
+deadline=$(($(uptime) + limit))
+number=0
+pids=
+while :; do
+    left=$((deadline - $(uptime)))
+    if [ -s "$service/report.new" ]; then verdict=ended; break; fi
+    if [ $left -le 0 ]; then verdict="timed out"; break; fi
+    number=$((number + 1))
+    probe=$service/ready/$number
+    sh $here/step.sh "$probe" "$left" 4096 "$@" </dev/null >"$service/probe"
+    pids="$pids $(sed -n 's/^pid //p;/^$/q' "$service/probe")"
+    rm -rf "$probe"
+    if [ "$(head -n 1 "$service/probe")" = "status 0" ]; then verdict=ready; break; fi
+    sleep 0.1
+done
+echo "$verdict"
+echo "pids$pids"
+echo
+[ -e "$service/probe" ] && sed '1,/^$/d' "$service/probe" | head -c 8192

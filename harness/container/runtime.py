@@ -1,0 +1,280 @@
+"""Containers run by a real OCI runtime inside a guest.
+
+All that needs more than one command is a shell script in the guest (the .sh files beside this
+module), so that a phase is one round trip and limits hold where the container is.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from harness.container import scripts
+from harness.container.bundle import Bundle
+from harness.container.scripts import DIRECTORY, Guest
+from harness.errors import HarnessError, ImageError
+
+KEEP = 256 << 10
+"""Bytes of each output that are kept."""
+NAME = "box"
+"""The container's id: a guest runs one."""
+
+_GRACE = 60.0
+"""Seconds above a limit kept in the guest after which the guest itself is taken for lost."""
+
+
+class RuntimeFailure(HarnessError):  # noqa: N818 - what happened reads better than an -Error
+    """The runtime could not start the container; the text is the runtime's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """An OCI runtime in a guest: ``program`` is its path there, ``name`` its tool set."""
+
+    name: str
+    program: str
+    version: str
+    why: str = ""
+    """Why this one: what became of the ones tried before it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFiles:
+    """The image's own passwd and group, which say who its users are."""
+
+    passwd: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one command in the container did. ``status`` is the runtime's: 128+N for signal N."""
+
+    status: int
+    pid: int | None
+    """Pid of its first process in the guest; None when there was none."""
+    started: float
+    """Guest's uptime in seconds, as ``ended``."""
+    ended: float
+    stdout: bytes
+    stderr: bytes
+    stdout_dropped: int
+    stderr_dropped: int
+    peak_memory: int | None
+    peak_memory_way: str
+    timed_out: bool
+    held: bool
+    """A child in the background still held an output when the command had ended."""
+    status_known: bool = True
+    """False: a child in the background held runc, which was ended and took the status along."""
+    failure: str = ""
+    """What the runtime said when it could not run the command; the program never started."""
+
+    @property
+    def seconds(self) -> float:
+        """Wall time in the guest."""
+        return self.ended - self.started
+
+
+def version(guest: Guest, program: str) -> str:
+    """Return the first line of the runtime's ``--version``."""
+    reply = guest.run(f"{shlex.quote(program)} --version", limit=_GRACE)
+    return reply.stdout.decode(errors="replace").partition("\n")[0].strip()
+
+
+def mount_image(guest: Guest, disk: str = "/run/harness/disk/image") -> ImageFiles:
+    """Mount an image's disk as the container's root and read who its users are.
+
+    ``disk`` may be ``busybox``: a root that holds nothing but the guest's busybox.
+
+    Raises:
+        ImageError: the disk does not mount.
+    """
+    guest.put(scripts.files())
+    reply = guest.run(scripts.command("prepare.sh", disk), limit=_GRACE, check=False)
+    if reply.status != 0:
+        said = reply.stderr.decode(errors="replace").strip()
+        raise ImageError(f"the image's disk does not mount in the guest: {said}")
+    header, body = _report(reply.stdout)
+    length = int(header["passwd"])
+    return ImageFiles(
+        passwd=body[:length].decode(errors="replace"),
+        group=body[length:].decode(errors="replace"),
+    )
+
+
+class Container:
+    """One container of a mounted image; made by :func:`container`."""
+
+    def __init__(self, guest: Guest, runtime: Runtime, *, keep: int = KEEP) -> None:
+        self._guest = guest
+        self._runtime = runtime
+        self._keep = keep
+        self._number = 0
+        self._service = f"{DIRECTORY}/steps/service"
+
+    def run(self, *, limit: float, stdin: bytes = b"") -> Outcome:
+        """Run the bundle's process, the container's first, to its end."""
+        return self._step(limit, stdin, "run", "--bundle", DIRECTORY, NAME)
+
+    def execute(self, process: Mapping[str, Any], *, limit: float, stdin: bytes = b"") -> Outcome:
+        """Run a further process (runtime-spec's ``process``) in the running container."""
+        file = self._process_file(process)
+        return self._step(limit, stdin, "exec", "--process", file, NAME)
+
+    def start(self, *, limit: float) -> int:
+        """Start the bundle's process in the background and return its pid in the guest.
+
+        A process that ran and ended at once is no failure: :meth:`service_outcome` has it.
+
+        Raises:
+            RuntimeFailure: the runtime did not start it, or it does not run after ``limit``
+                seconds.
+        """
+        words = ("run", "--bundle", DIRECTORY, NAME)
+        program = self._runtime.program
+        reply = self._guest.run(
+            scripts.command("service.sh", self._service, int(limit), self._keep, program, *words),
+            limit=limit + _GRACE,
+        )
+        first, _, rest = reply.stdout.partition(b"\n")
+        verdict, *pid = first.decode().split()
+        if verdict == "running":
+            return int(pid[0])
+        if verdict == "ended" and rest:
+            ended = _outcome(rest)
+            if ended.pid is not None and not ended.failure:
+                return ended.pid
+            said = ended.failure or ended.stderr.decode(errors="replace").strip()
+            raise RuntimeFailure(f"the container did not start: {said}")
+        raise RuntimeFailure(f"the container does not run {limit:g} s after its start")
+
+    def wait_ready(
+        self, process: Mapping[str, Any], *, limit: float
+    ) -> tuple[str, tuple[int, ...], str]:
+        """Repeat a probe beside the service until it succeeds.
+
+        Returns ``ready``, ``ended`` (the service did) or ``timed out``, the pids of all probes
+        and what the last one printed.
+        """
+        file = self._process_file(process)
+        reply = self._guest.run(
+            scripts.command(
+                "ready.sh",
+                self._service,
+                int(limit),
+                self._runtime.program,
+                "exec",
+                "--process",
+                file,
+                NAME,
+            ),
+            limit=limit + _GRACE,
+        )
+        head, _, output = reply.stdout.partition(b"\n\n")
+        verdict, _, pids = head.decode().partition("\n")
+        return verdict, tuple(map(int, pids.split()[1:])), output.decode(errors="replace")
+
+    def service_outcome(self) -> Outcome | None:
+        """Return what became of the first process that :meth:`start` started; None: it runs."""
+        reply = self._guest.run(f"cat {shlex.quote(self._service)}/report.new", check=False)
+        return _outcome(reply.stdout) if reply.stdout else None
+
+    def service_output(self) -> tuple[bytes, bytes]:
+        """Return what is kept of the first process's outputs so far."""
+        quoted = shlex.quote(self._service)
+        out = self._guest.run(f"cat {quoted}/stdout", check=False).stdout
+        return out, self._guest.run(f"cat {quoted}/stderr", check=False).stdout
+
+    def remove(self) -> None:
+        """Kill and delete the container and unmount its root."""
+        self._guest.run(scripts.command("remove.sh", self._runtime.program), limit=_GRACE)
+
+    def _process_file(self, process: Mapping[str, Any]) -> str:
+        self._number += 1
+        file = f"{DIRECTORY}/steps/process-{self._number}.json"
+        self._guest.put({file: json.dumps(process).encode()})
+        return file
+
+    def _step(self, limit: float, stdin: bytes, verb: str, *words: str) -> Outcome:
+        self._number += 1
+        directory = f"{DIRECTORY}/steps/{self._number}"
+        reply = self._guest.run(
+            scripts.command(
+                "step.sh", directory, f"{limit:g}", self._keep, self._runtime.program, verb, *words
+            ),
+            stdin=stdin,
+            limit=limit + _GRACE,
+        )
+        return _outcome(reply.stdout)
+
+
+@contextmanager
+def container(
+    guest: Guest, runtime: Runtime, bundle: Bundle, *, keep: int = KEEP
+) -> Iterator[Container]:
+    """Put a bundle in place for an image that :func:`mount_image` mounted; undo it afterwards.
+
+    Raises:
+        ImageError: a volume of the image leads out of it.
+    """
+    files = {path: file.content for path, file in bundle.files.items()}
+    modes = "".join(f"{file.mode:o} {path}\n" for path, file in bundle.files.items())
+    files[f"{DIRECTORY}/config.json"] = json.dumps(bundle.config).encode()
+    files[f"{DIRECTORY}/modes"] = modes.encode()
+    files[f"{DIRECTORY}/volumes"] = "".join(f"{path}\n" for path in bundle.volumes).encode()
+    guest.put(files)
+    reply = guest.run(scripts.command("arrange.sh"), limit=_GRACE, check=False)
+    if reply.status != 0:
+        raise ImageError(reply.stderr.decode(errors="replace").strip())
+    made = Container(guest, runtime, keep=keep)
+    try:
+        yield made
+    finally:
+        made.remove()
+
+
+def _report(data: bytes) -> tuple[dict[str, str], bytes]:
+    head, _, body = data.partition(b"\n\n")
+    lines = head.decode(errors="replace").splitlines()
+    return dict(line.partition(" ")[::2] for line in lines), body
+
+
+def _outcome(data: bytes) -> Outcome:
+    """Read what step.sh prints."""
+    said, body = _report(data)
+    out, err = int(said["stdout"]), int(said["stderr"])
+    log = body[out + err : out + err + int(said["log"])].decode(errors="replace")
+    return Outcome(
+        status=int(said["status"]),
+        pid=int(said["pid"]) if said["pid"] else None,
+        started=float(said["started"]),
+        ended=float(said["ended"]),
+        stdout=body[:out],
+        stderr=body[out : out + err],
+        stdout_dropped=int(said["stdout_dropped"]),
+        stderr_dropped=int(said["stderr_dropped"]),
+        peak_memory=int(said["peak"]) if said["peak"].isdigit() else None,
+        peak_memory_way=said["peak_way"],
+        timed_out=said["timed_out"] == "1",
+        held=said["held"] == "1",
+        status_known=said["status_known"] == "1",
+        failure=_failure(log),
+    )
+
+
+def _failure(log: str) -> str:
+    """Return the errors in a runtime's JSON log, which is empty when all went well."""
+    found = []
+    for line in log.splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and entry.get("level") in ("error", "fatal"):
+            found.append(str(entry.get("msg", "")))
+    return "; ".join(found)

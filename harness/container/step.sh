@@ -1,0 +1,148 @@
+#!/bin/sh
+# step.sh DIRECTORY LIMIT KEEP RUNTIME VERB ARGS...: run one command of a container runtime.
+# Standard input becomes the command's, as a file. Of each output KEEP bytes are kept and the
+# rest is counted, so that nobody who writes ever waits; LIMIT seconds later (0: never) the
+# container's process is killed. What came of it goes to standard output: lines "key value", an
+# empty line, then standard output, standard error and the runtime's log.
+directory=$1
+limit=$2
+keep=$3
+runtime=$4
+verb=$5
+shift 5
+mkdir -p "$directory" && cd "$directory" || exit 1
+cat >stdin
+mkfifo stdout.pipe stderr.pipe
+
+capture() {
+    trap '' USR1
+    exec 3<"$1.pipe"
+    dd bs=65536 count="$keep" iflag=count_bytes of="$1" <&3 2>/dev/null
+    if [ "$(stat -c %s "$1")" -ge "$keep" ]; then
+        socat -u -b 65536 --statistics FD:3 /dev/null 2>"$1.rest" &
+        echo $! >"$1.reader"
+        wait
+    fi
+    : >"$1.end"
+}
+
+# Bytes beyond those kept; a reader that still waits for a child in the background is asked.
+dropped() {
+    [ -e "$1.rest" ] || { echo 0; return; }
+    [ -e "$1.end" ] || { kill -USR1 "$(cat "$1.reader")"; sleep 0.1; }
+    count=$(sed -n 's/.*packets*(s), \([0-9]*\) byte.*/\1/p' "$1.rest" | tail -n 1)
+    echo "${count:-0}"
+}
+
+uptime() { cut -d' ' -f1 /proc/uptime; }
+
+end_runtime() {
+    for stat in /proc/[0-9]*/stat; do
+        read -r pid name state parent rest <"$stat" 2>/dev/null || continue
+        [ "$parent" = "$1" ] && kill -KILL "$pid"
+    done
+    kill -KILL "$1" 2>/dev/null
+}
+
+# Ends the container's process once the limit is over: at once, or as soon as the runtime has made
+# it. A runtime that hangs itself must not hold the step either.
+watch() {
+    trap 'kill "$nap" 2>/dev/null; exit' TERM
+    sleep "$limit" &
+    nap=$!
+    wait "$nap"
+    : >timed_out
+    tries=0
+    while [ $tries -lt 50 ]; do
+        [ -s pid ] && kill -KILL "$(cat pid)" 2>/dev/null
+        tries=$((tries + 1))
+        sleep 0.2 &
+        nap=$!
+        wait "$nap"
+    done
+    end_runtime "$1"
+}
+
+# runc executes with pipes of its own and stays while anybody holds them, which no engine's monitor
+# does: a child in the background would hold the step. Its exit status goes with it.
+outlast() {
+    trap 'kill "$nap" 2>/dev/null; exit' TERM
+    first=
+    left=25
+    while [ $left -gt 0 ]; do
+        sleep 0.2 &
+        nap=$!
+        wait "$nap"
+        [ -z "$first" ] && [ -s pid ] && first=$(cat pid)
+        [ -n "$first" ] && [ ! -d "/proc/$first" ] && left=$((left - 1))
+    done
+    : >unwaited
+    end_runtime "$1"
+}
+
+way=rusage
+for file in /sys/fs/cgroup/harness/memory.peak /sys/fs/cgroup/memory/harness/memory.max_usage_in_bytes; do
+    [ -e "$file" ] || continue
+    case $file in *.peak) way=memory.peak ;; *) way=max_usage; echo 0 >"$file" ;; esac
+    break
+done
+
+# Away from this script's own output, which a reader that stays would keep open.
+capture stdout </dev/null >/dev/null 2>&1 &
+capture stderr </dev/null >/dev/null 2>&1 &
+started=$(uptime)
+time -o rusage -f %M "$runtime" --log "$directory/log" --log-format json "$verb" \
+    --pid-file "$directory/pid" "$@" <stdin >stdout.pipe 2>stderr.pipe &
+child=$!
+watchers=
+if [ "$limit" != 0 ]; then
+    watch $child </dev/null >/dev/null 2>&1 &
+    watchers=$!
+fi
+case $runtime:$verb in
+    *runc:exec)
+        outlast $child </dev/null >/dev/null 2>&1 &
+        watchers="$watchers $!"
+        ;;
+esac
+wait $child
+status=$?
+ended=$(uptime)
+[ -n "$watchers" ] && kill $watchers 2>/dev/null
+
+# All is in the pipes now; a child in the background may keep them open for ever.
+tries=0
+while [ ! -e stdout.end ] || [ ! -e stderr.end ]; do
+    tries=$((tries + 1))
+    [ $tries -gt 25 ] && break
+    sleep 0.02
+done
+
+[ $way = rusage ] && peak=$(($(tail -n 1 rusage) * 1024)) || peak=$(cat "$file")
+[ -e timed_out ] && over=1 && status=137 || over=0
+[ -e unwaited ] && [ $over = 0 ] && known=0 || known=1
+[ -e stdout.end ] && [ -e stderr.end ] && held=0 || held=1
+: >>log
+out=$(stat -c %s stdout)
+err=$(stat -c %s stderr)
+said=$(stat -c %s log)
+{
+    echo "status $status"
+    echo "status_known $known"
+    echo "started $started"
+    echo "ended $ended"
+    echo "pid $(cat pid 2>/dev/null)"
+    echo "timed_out $over"
+    echo "held $held"
+    echo "peak $peak"
+    echo "peak_way $way"
+    echo "stdout $out"
+    echo "stdout_dropped $(dropped stdout)"
+    echo "stderr $err"
+    echo "stderr_dropped $(dropped stderr)"
+    echo "log $said"
+    echo
+    head -c "$out" stdout
+    head -c "$err" stderr
+    head -c "$said" log
+}

@@ -1,0 +1,143 @@
+"""What guests are made from: tools, initramfs, machine, and a way to start one."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import GuestError
+from harness.guest import guest as guests
+from harness.guest import snapshot
+from harness.guest.guest import Guest
+from harness.guest.qemu import Disk, Keeper, Machine
+from harness.kernels import initramfs, tools
+from harness.kernels.initramfs import Part
+from harness.kernels.tools import ToolSet, ToolSetSpec
+from harness.model import Host, Lock
+from harness.packages.download import Fetcher
+from harness.store import Store, digest_of
+
+BASE = "base"
+SLOTS = (8 << 30, 32 << 30, 128 << 30)
+"""Virtual sizes that an image's disk may have, so that few snapshots serve all images."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apparatus:
+    """The store, the tools and the QEMU that guests are made with."""
+
+    store: Store
+    fetcher: Fetcher
+    specs: Mapping[str, ToolSetSpec]
+    locks: Mapping[str, Lock]
+    qemu_version: str
+    keeper: Keeper = field(default_factory=Keeper)
+
+    def tool_set(self, name: str) -> ToolSet:
+        """Return a set of guest tools, fetched when the store lacks it.
+
+        Raises:
+            HarnessError: as :func:`harness.kernels.tools.tool_set`.
+        """
+        return tools.tool_set(
+            name, store=self.store, fetcher=self.fetcher, specs=self.specs, locks=self.locks
+        )
+
+    def initramfs(self, host: Host, runtime: str = "") -> Path:
+        """Return the initramfs of a host, with the tool set ``runtime`` in it if one is named.
+
+        The base set comes first: its C library, the newest, also serves an older runtime.
+        """
+        names = (BASE, runtime) if runtime else (BASE,)
+        sets = [self.tool_set(name) for name in names]
+        parts = tuple(Part(each.root, each.digest) for each in sets)
+        return initramfs.build(host, parts, store=self.store)
+
+    def tools_disk(self, *names: str) -> Disk:
+        """Return a read-only disk that holds a bare tar of tool sets, each below its name."""
+        sets = [self.tool_set(name) for name in names]
+
+        def build(directory: Path) -> None:
+            with tarfile.open(directory / "tools.tar", "w") as tar:
+                for each in sets:
+                    tar.add(each.root, arcname=each.name, filter=_owned_by_root)
+            _pad(directory / "tools.tar")
+
+        key = digest_of([(each.name, each.digest) for each in sets])
+        entry = self.store.make("tooldisks", key, f"tools disk: {' '.join(names)}", build)
+        return Disk(serial="tools", path=entry / "tools.tar", format="raw", read_only=True)
+
+    def slot(self, size: int) -> Disk:
+        """Return the empty disk that a snapshot is taken with, in an image's place."""
+
+        def build(directory: Path) -> None:
+            with (directory / "empty").open("wb") as file:
+                file.truncate(size)
+
+        entry = self.store.make(
+            "slots", str(size), f"empty slot of {size} bytes", build, hashed=False
+        )
+        return Disk(serial="image", path=entry / "empty", format="raw", throw_away=True)
+
+    def snapshot(self, machine: Machine) -> Path:
+        """Return the snapshot of a machine, made when the store has none.
+
+        Raises:
+            GuestDied, GuestTimeout: the guest did not come up, or could not be saved.
+        """
+        return snapshot.saved(
+            machine, self.keeper, store=self.store, qemu_version=self.qemu_version
+        )
+
+    def booted(self, machine: Machine, log: Path | None = None) -> AbstractContextManager[Guest]:
+        """Boot a guest from cold; it ends with the block.
+
+        Raises:
+            GuestDied, GuestTimeout: it did not come up.
+        """
+        return guests.booted(machine, self.keeper, log)
+
+    @contextmanager
+    def started(
+        self,
+        machine: Machine,
+        saved: Path | None,
+        *,
+        log: Path | None = None,
+        say: Callable[[str], None],
+    ) -> Iterator[Guest]:
+        """Start a guest from a snapshot, or from cold when there is none or it does not restore.
+
+        ``say`` is told, in one sentence, of a snapshot that did not restore.
+
+        Raises:
+            GuestDied, GuestTimeout: a cold boot did not come up.
+        """
+        with ExitStack() as stack:
+            guest = None
+            if saved is not None:
+                try:
+                    guest = stack.enter_context(snapshot.restored(machine, saved, self.keeper, log))
+                except GuestError as error:
+                    say(f"{machine.host.name}: booted from cold, its snapshot fails: {error}")
+            yield guest or stack.enter_context(self.booted(machine, log))
+
+
+def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = "root"
+    return member
+
+
+def _pad(path: Path) -> None:
+    """Fill a file up to whole sectors, so that a guest reads all of it from a disk."""
+    with path.open("ab") as file:
+        file.truncate(-(-path.stat().st_size // 512) * 512)
+
+
+def default_slot(needed: int) -> int:
+    """Return the smallest slot that holds ``needed`` bytes and as much again to write."""
+    return next((size for size in SLOTS if size >= 2 * needed), SLOTS[-1])

@@ -1,0 +1,48 @@
+#!/bin/sh
+# unpack.sh FILES DEPTH: make an image's disk in a guest. Disks: `layout` (a bare tar of an OCI
+# layout with plain layers), `scratch` and `out` (empty). On `out` the image comes to lie in /rootfs.
+# What goes wrong is told as a last line `harness: STAGE`, with the program's own words before it.
+files=$1
+depth=$2
+disk=/run/harness/disk
+stage=start
+trap 'status=$?; [ $status = 0 ] || echo "harness: $stage" >&2' EXIT
+set -e
+
+mkfs() {
+    # What today's mkfs.ext4 would add and Linux 3.10 cannot mount is switched off.
+    tool build mkfs.ext4 -q -F -m 0 -O ^metadata_csum,^64bit,^orphan_file,^metadata_csum_seed \
+        -E lazy_itable_init=1,lazy_journal_init=1,nodiscard "$@" >&2
+}
+
+stage=mkfs
+mkfs -L image -N "$files" "$(readlink -f $disk/out)"
+mkfs -O ^has_journal "$(readlink -f $disk/scratch)"
+mkdir -p /mnt/out /mnt/scratch
+mount -t ext4 -o noatime "$(readlink -f $disk/out)" /mnt/out
+mount -t ext4 -o noatime "$(readlink -f $disk/scratch)" /mnt/scratch
+
+stage=layout
+mkdir /mnt/scratch/layout
+tool build tar -x -C /mnt/scratch/layout -f "$(readlink -f $disk/layout)" >&2
+
+stage=unpack
+if ! tool build umoci --log=info raw unpack --image /mnt/scratch/layout:image /mnt/out/rootfs >&2; then
+    inodes=$(df -i /mnt/out | awk 'END {print $4}')
+    blocks=$(df -k /mnt/out | awk 'END {print $4}')
+    [ "$inodes" -gt 0 ] || stage=files
+    [ "$blocks" -gt 1024 ] || stage=size
+    exit 1
+fi
+
+stage=depth
+deep=$(find /mnt/out/rootfs -mindepth "$((depth + 1))" -print | head -n 1)
+if [ -n "$deep" ]; then
+    echo "deeper than $depth: $(echo "$deep" | cut -c 1-200)" >&2
+    exit 1
+fi
+
+stage=umount
+echo "used $(df -k /mnt/out | awk 'END {print $3}') inodes $(df -i /mnt/out | awk 'END {print $3}')"
+umount /mnt/scratch
+umount /mnt/out

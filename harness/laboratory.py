@@ -1,0 +1,285 @@
+"""Hosts and images made ready once, and cells run on them, for one session."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from harness import defaults
+from harness.assembly import Assembly
+from harness.container.profiles import Catalogue, Chosen
+from harness.errors import GuestError, HarnessError, UsageError
+from harness.guest import slots
+from harness.guest.apparatus import BASE
+from harness.guest.guest import Guest
+from harness.guest.qemu import Disk, Machine
+from harness.images.catalog import ImageEntry
+from harness.images.prepare import Workshop, prepare
+from harness.kernels.lock import LockResult
+from harness.kernels.selection import applies
+from harness.model import Accelerator, HostEntry, Image, Observation, Scenario, Verdict
+from harness.scenarios.cell import Instruments, Request, run_cell, scenario_digest
+from harness.scenarios.survey import Survey, survey
+
+T = TypeVar("T")
+
+SCALE = {Accelerator.KVM: 1.0, Accelerator.TCG: 4.0}
+"""Time limits of scenarios are written for KVM; emulation is slower by about ten, and steps
+wait more than they compute."""
+DEBIAN = "debian"
+"""The keyring that recipes are checked against."""
+BUILD_MEMORY = 2048
+"""MiB of the guest that unpacks images."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A host on which cells can run: surveyed, its machine put together."""
+
+    entry: HostEntry
+    survey: Survey
+    machine: Machine
+    lock: LockResult
+
+
+class Once(Generic[T]):
+    """Makes one thing per key, whoever asks first, and remembers a failure as well."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._locks: dict[object, threading.Lock] = {}
+        self.made: dict[object, T] = {}
+        self.failed: dict[object, HarnessError] = {}
+
+    def get(self, key: object, make: Callable[[], T]) -> T:
+        """Return what was made for ``key``, or raise what making it raised."""
+        with self._guard:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if key in self.failed:
+                raise self.failed[key]
+            if key not in self.made:
+                try:
+                    self.made[key] = make()
+                except HarnessError as error:
+                    self.failed[key] = error
+                    raise
+            return self.made[key]
+
+
+class Laboratory:
+    """What a session runs its cells with; safe to use from any thread."""
+
+    def __init__(self, assembly: Assembly, images: dict[str, ImageEntry]) -> None:
+        self.assembly = assembly
+        self.images = images
+        self.hosts: Once[Ready] = Once()
+        self.prepared: Once[Image] = Once()
+        self._snapshots: Once[Path | None] = Once()
+        self._profiles: Once[Chosen] = Once()
+
+    @cached_property
+    def instruments(self) -> Instruments:
+        """The tables of system calls and operations."""
+        return Instruments()
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The seccomp profiles."""
+        return Catalogue(defaults.directory("kernels") / "seccomp.yaml")
+
+    def ready(self, entry: HostEntry) -> Ready:
+        """Return a host ready to run cells; the first call may fetch, boot and survey it.
+
+        Raises:
+            HarnessError: it cannot be had.
+        """
+        return self.hosts.get((entry.name, entry.engine), lambda: self._ready(entry))
+
+    def _ready(self, entry: HostEntry) -> Ready:
+        host, lock = self.assembly.host(entry)
+        if lock.fresh:
+            self.assembly.progress.say(
+                f"{entry.name}: no lock, resolved to {lock.lock.release} for this run "
+                f"(`harness kernels lock {entry.name}` pins it)"
+            )
+        accelerator = self.assembly.choice(host).accelerator
+        apparatus = self.assembly.apparatus
+        found = survey(
+            host,
+            accelerator=accelerator,
+            apparatus=apparatus,
+            syscalls=self.instruments.syscalls,
+            say=self.assembly.progress.say,
+        )
+        machine = Machine(
+            host=host,
+            accelerator=accelerator,
+            initramfs=apparatus.initramfs(host, found.runtime),
+        )
+        return Ready(entry=entry, survey=found, machine=machine, lock=lock)
+
+    def image(self, name: str) -> Image:
+        """Return an image with its disk; the first call may fetch and build it.
+
+        Raises:
+            HarnessError: it cannot be had.
+        """
+        entry = self.images[name]
+
+        def make() -> Image:
+            return prepare(entry, workshop=self.workshop, build_guest=self.build_guest)
+
+        return self.prepared.get(name, make)
+
+    @cached_property
+    def workshop(self) -> Workshop:
+        """What images are made with."""
+        keyring = self.assembly.resolver.keyrings[DEBIAN]
+        return Workshop(
+            store=self.assembly.store,
+            fetcher=self.assembly.fetcher,
+            keyring=keyring.file,
+            progress=self.assembly.progress,
+        )
+
+    @contextmanager
+    def build_guest(self, disks: Sequence[Disk]) -> Iterator[Guest]:
+        """Boot the newest locked kernel's guest with the build tools and ``disks``.
+
+        Raises:
+            HarnessError: it cannot be had.
+        """
+        host, _ = self.assembly.host(self.assembly.newest())
+        host = replace(host, memory=max(host.memory, BUILD_MEMORY))
+        apparatus = self.assembly.apparatus
+        machine = Machine(
+            host=host,
+            accelerator=self.assembly.choice(host).accelerator,
+            initramfs=apparatus.initramfs(host),
+            disks=(apparatus.tools_disk("build"), *disks),
+        )
+        with apparatus.booted(machine) as guest:
+            guest.run("harness-tools", limit=300)
+            yield guest
+
+    def snapshot(self, ready: Ready, machine: Machine) -> Path | None:
+        """Return the snapshot that a machine's guests start from; None: boot from cold."""
+        if self.assembly.options.cold_boot:
+            return None
+        sizes = tuple(disk.path.stat().st_size for disk in machine.disks)
+
+        def make() -> Path | None:
+            try:
+                return self.assembly.apparatus.snapshot(machine)
+            except GuestError as error:
+                self.assembly.progress.say(f"{ready.entry.name}: no snapshot, cold boots: {error}")
+                return None
+
+        return self._snapshots.get((ready.entry.name, ready.entry.engine, sizes), make)
+
+    def profile(self, scenario: Scenario, entry: HostEntry) -> Chosen:
+        """Return the seccomp profile of a cell: the session's, the scenario's, or the host's.
+
+        Raises:
+            UsageError, ConfigError: there is no such profile, or it cannot be read.
+        """
+        options = self.assembly.options
+        wanted = options.seccomp or scenario.container.seccomp or entry.seccomp
+
+        def read(tool_set: str, file: str) -> str:
+            return (self.assembly.apparatus.tool_set(tool_set).root / file).read_text()
+
+        def make() -> Chosen:
+            return self.catalogue.choose(wanted, entry.engine, read, options.rootdir)
+
+        return self._profiles.get((wanted, entry.engine), make)
+
+    @cached_property
+    def places(self) -> int:
+        """How many guests run at once.
+
+        Raises:
+            UsageError: ``--guests`` is neither ``auto`` nor a number.
+        """
+        chosen, choice = self.assembly.selected, self.assembly.chosen
+        return slots.guests_at_once(
+            self.assembly.options.guests,
+            memory=max((entry.memory for entry in chosen), default=1024),
+            cpus=max((entry.cpus for entry in chosen), default=1),
+            accelerator=choice.accelerator if choice else Accelerator.TCG,
+        )
+
+    def observe(
+        self, id: str, scenario: Scenario, image: str, entry: HostEntry, log: Path | None
+    ) -> Observation:
+        """Run a cell, or say why it cannot run; never raises for what a cell does."""
+        blank = Observation(
+            id=id,
+            scenario=scenario.name,
+            file=scenario.file,
+            image=image,
+            kernel=entry.name,
+            verdict=Verdict.SKIPPED,
+            scenario_digest=scenario_digest(scenario),
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        if not self._applies(scenario, entry):
+            return replace(blank, reason=f"the scenario is for kernels {scenario.kernels}")
+        try:
+            request = self._request(id, scenario, image, entry, log)
+            with slots.taken(self.assembly.store, self.places):
+                return run_cell(request, self.assembly.apparatus, self.instruments)
+        except UsageError as error:
+            return replace(blank, verdict=Verdict.FAILED, reason=str(error))
+        except HarnessError as error:
+            return replace(blank, verdict=Verdict.UNAVAILABLE, reason=str(error))
+
+    def _applies(self, scenario: Scenario, entry: HostEntry) -> bool:
+        lock = self.assembly.locks.get(entry.name)
+        return applies(
+            scenario.kernels,
+            name=entry.name,
+            release=lock.release if lock else "",
+            aliases=entry.aliases,
+            tags=entry.tags,
+        )
+
+    def _request(
+        self, id: str, scenario: Scenario, image: str, entry: HostEntry, log: Path | None
+    ) -> Request:
+        options, spec = self.assembly.options, scenario.container
+        engine = spec.engine or entry.engine
+        if engine is not entry.engine:
+            entry = replace(entry, engine=engine, seccomp="")
+        if options.cap_add:
+            spec = replace(spec, cap_add=(*spec.cap_add, *options.cap_add))
+            scenario = replace(scenario, container=spec)
+        ready = self.ready(entry)
+        prepared = self.image(image)
+        slot = self.assembly.apparatus.slot(prepared.slot)
+        saved = self.snapshot(ready, replace(ready.machine, disks=(slot,)))
+        disk = Disk(serial="image", path=prepared.disk, format="qcow2", throw_away=True)
+        return Request(
+            id=id,
+            scenario=scenario,
+            image=prepared,
+            kernel=entry.name,
+            machine=replace(ready.machine, disks=(disk,)),
+            snapshot=saved,
+            survey=ready.survey,
+            chosen=self.profile(scenario, entry),
+            traits=self.catalogue.traits(ready.survey.runtime),
+            rootdir=options.rootdir,
+            tools=self.assembly.apparatus.tool_set(BASE).digest,
+            qemu=self.assembly.apparatus.qemu_version,
+            scale=SCALE[ready.machine.accelerator],
+            traced=options.traced,
+            log=log,
+        )

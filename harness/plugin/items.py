@@ -1,0 +1,101 @@
+"""Scenario files and their cells as pytest sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.model import HostEntry, Observation, Scenario
+from harness.plugin.session import session_of
+from harness.scenarios.load import load_file
+from harness.verdicts.known import Judgement
+from harness.verdicts.outcome import Outcome, PytestOutcome
+
+if TYPE_CHECKING:
+    from _pytest._code.code import TerminalRepr
+
+
+class CellFailed(Exception):  # noqa: N818 - never seen by a user: it carries a failing outcome
+    """A cell did not meet its expectations."""
+
+
+class ScenarioFile(pytest.File):
+    """A YAML file with scenarios."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Yield a cell for each scenario, image and kernel."""
+        session = session_of(self.config)
+        try:
+            scenarios = load_file(self.path, self.config.rootpath)
+            cells = [
+                (scenario, image, entry)
+                for scenario in scenarios
+                for image in session.images_for(scenario)
+                for entry in session.entries
+            ]
+        except HarnessError as error:
+            raise self.CollectError(str(error)) from error
+        for scenario, image, entry in cells:
+            yield CellItem.from_parent(
+                self,
+                name=f"{scenario.name}[{image}-{entry.name}]",
+                scenario=scenario,
+                image=image,
+                entry=entry,
+            )
+
+
+class CellItem(pytest.Item):
+    """One kernel x image x scenario."""
+
+    def __init__(
+        self, *, scenario: Scenario, image: str, entry: HostEntry, **keywords: Any
+    ) -> None:
+        super().__init__(**keywords)
+        self.scenario = scenario
+        self.image = image
+        self.entry = entry
+        self.observation: Observation | None = None
+        self.known = Judgement()
+        self.keywords["kernels_cell"] = True
+        for tag in scenario.tags:
+            self.add_marker(tag)
+
+    def runtest(self) -> None:
+        """Run the cell, or wait for it where it runs ahead, and turn its outcome."""
+        session = session_of(self.config)
+        self.observation = session.observe(self)
+        self.known = session.known(self, self.observation)
+        judged = session.judge(self.observation, self.known)
+        self.user_properties.extend(session.properties(self.observation, judged))
+        self._turn(self.observation, judged)
+
+    def _turn(self, observation: Observation, judged: Outcome) -> None:
+        match judged.rule.pytest:
+            case PytestOutcome.SKIPPED:
+                pytest.skip(f"{judged.text}: {observation.reason}")
+            case PytestOutcome.XFAILED:
+                pytest.xfail(f"known: {observation.reason}")
+            case PytestOutcome.FAILED:
+                raise CellFailed(observation.reason)
+
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
+    ) -> str | TerminalRepr:
+        """Show what happened in the cell instead of a traceback."""
+        if isinstance(excinfo.value, CellFailed) and self.observation is not None:
+            from harness.report.failure import failure_text
+
+            file = session_of(self.config).cell_file(self.observation)
+            return failure_text(self.observation, file)
+        if isinstance(excinfo.value, HarnessError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Return file, line and name for reports."""
+        return self.path, self.scenario.line - 1, self.name

@@ -1,0 +1,36 @@
+"""Run jobs ahead of need: several at once, their results taken in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+
+
+class Ahead(Generic[K, T]):
+    """Runs jobs in their order, ``workers`` at once, and keeps each result until it is taken.
+
+    A job that nobody listed runs when its result is asked for, in the asking thread.
+    """
+
+    def __init__(self, jobs: Sequence[tuple[K, Callable[[], T]]], workers: int) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=max(1, workers), thread_name_prefix="cell")
+        self._futures: dict[K, Future[T]] = {key: self._pool.submit(job) for key, job in jobs}
+
+    def result(self, key: K, otherwise: Callable[[], T]) -> T:
+        """Return a job's result, or raise what it raised."""
+        if key not in self._futures:
+            return otherwise()
+        result = self._futures[key].result()
+        del self._futures[key]
+        return result
+
+    def close(self, interrupt: Callable[[], None]) -> None:
+        """Drop what has not begun, ``interrupt`` what runs, and wait for its end."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if any(future.running() for future in self._futures.values()):
+            interrupt()
+        self._pool.shutdown(wait=True)

@@ -1,0 +1,68 @@
+"""The seccomp filter of one cell: what the runtime gets, and what the tracer must watch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from harness.container import filtering, seccomp
+from harness.container.filtering import Traits
+from harness.container.profiles import Chosen
+from harness.container.seccomp import Filter
+from harness.model import Engine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confined:
+    """A resolved profile; ``filter`` None means that nothing is refused."""
+
+    title: str
+    filter: Filter | None = None
+    refusable: frozenset[int] = frozenset()
+    """x86_64 numbers that it refuses, always or for some arguments."""
+    conditional: frozenset[int] = frozenset()
+    """Those of them that it refuses for some arguments only."""
+    notes: tuple[str, ...] = ()
+
+
+def confine(
+    chosen: Chosen,
+    *,
+    engine: Engine,
+    capabilities: Collection[str],
+    release: str,
+    traits: Traits,
+    numbers: Mapping[str, int],
+) -> Confined:
+    """Resolve a profile as the engine does and fit it to the runtime at hand.
+
+    ``numbers`` are x86_64's system calls by name.
+
+    Raises:
+        ConfigError: the profile cannot be read.
+    """
+    if chosen.profile is None:
+        return Confined(title=chosen.title)
+    resolved = seccomp.resolve(
+        chosen.profile,
+        engine=engine,
+        capabilities=capabilities,
+        release=release,
+        where=chosen.title,
+    )
+    if resolved is None:
+        return Confined(title=chosen.title)
+    fitted = filtering.fit(resolved, traits, numbers, stubs_of_day=chosen.stubs_of_day)
+    refusable = filtering.refusable(fitted, numbers)
+    conditional = frozenset(
+        number
+        for name, number in numbers.items()
+        if number in refusable and not filtering.answer(fitted, name, number).always
+    )
+    return Confined(
+        title=chosen.title,
+        filter=fitted.filter,
+        refusable=refusable,
+        conditional=conditional,
+        notes=fitted.notes,
+    )

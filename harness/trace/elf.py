@@ -1,0 +1,110 @@
+"""Which programs of an image are 32-bit: their system calls are numbered by another table."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+from typing import Protocol
+
+_HEAD = 256  # BINPRM_BUF_SIZE: as much of a #! line as the kernel reads
+_EM_386, _EM_X86_64 = 3, 62  # elf(5)
+_DEPTH = 5  # the kernel follows as many interpreters of interpreters (fs/exec.c)
+_BATCH = 200
+
+# The image's root may be full or read-only and its symbolic links are its own, so a shell of the
+# guest's runs chrooted in it, from a bind mount that only this shell sees.
+_SCRIPT = """
+root={root}
+[ -d "$root/proc" ] || mkdir -p "$root/proc" || exit 3
+mount --bind /bin "$root/proc" || exit 3
+exec chroot "$root" /proc/busybox ash -c '
+for path; do
+    [ -f "$path" ] && /proc/busybox hexdump -n {head} -v -e "1/1 \\"%02x\\"" "$path"
+    echo
+done' ash {paths}
+"""
+
+
+class Result(Protocol):
+    """What came of a guest's command."""
+
+    @property
+    def stdout(self) -> bytes:
+        """Standard output."""
+
+    @property
+    def stderr(self) -> bytes:
+        """Standard error."""
+
+    @property
+    def status(self) -> int:
+        """Exit status."""
+
+
+class Shell(Protocol):
+    """A guest's shell."""
+
+    def run(
+        self, command: str, *, stdin: bytes = b"", limit: float = 60.0, check: bool = True
+    ) -> Result:
+        """Run a command and return what came of it."""
+
+
+def elf_classes(guest: Shell, rootfs: str, paths: Iterable[str]) -> dict[str, str]:
+    """Return ``{path: "x86_64" or "i386"}`` for the programs that could be read.
+
+    Scripts count as their interpreter. ``rootfs`` is a directory of the guest, and must be a real
+    one or ``/proc/PID/root``; a path that is relative or gone by now is left out.
+    """
+    found: dict[str, str] = {}
+    asked = {path: path for path in sorted(set(paths)) if path.startswith("/") and "\0" not in path}
+    for _ in range(_DEPTH):
+        if not asked:
+            break
+        heads = _heads(guest, rootfs, sorted(set(asked.values())))
+        following: dict[str, str] = {}
+        for path, now in asked.items():
+            head = heads.get(now, b"")
+            abi, interpreter = elf_class(head), _interpreter(head)
+            if abi:
+                found[path] = abi
+            elif interpreter:
+                following[path] = interpreter
+        asked = following
+    return found
+
+
+def elf_class(head: bytes) -> str | None:
+    """Return the ABI that a file's first bytes tell, None when it is no program of a PC."""
+    if len(head) < 20 or not head.startswith(b"\x7fELF"):
+        return None
+    machine = int.from_bytes(head[18:20], "little")
+    return {_EM_386: "i386", _EM_X86_64: "x86_64"}.get(machine)
+
+
+def _interpreter(head: bytes) -> str | None:
+    if not head.startswith(b"#!"):
+        return None
+    words = head[2:].partition(b"\n")[0].split()
+    if not words or not words[0].startswith(b"/"):
+        return None
+    return words[0].decode(errors="surrogateescape")
+
+
+def _heads(guest: Shell, rootfs: str, paths: list[str]) -> Mapping[str, bytes]:
+    heads: dict[str, bytes] = {}
+    for start in range(0, len(paths), _BATCH):
+        batch = paths[start : start + _BATCH]
+        script = _SCRIPT.format(
+            root=shlex.quote(str(PurePosixPath(rootfs))),
+            head=_HEAD,
+            paths=" ".join(shlex.quote(path) for path in batch),
+        )
+        reply = guest.run(f"unshare -m /bin/busybox ash -c {shlex.quote(script)}", check=False)
+        lines = reply.stdout.split(b"\n")
+        if reply.status != 0 or len(lines) < len(batch):
+            continue
+        for path, line in zip(batch, lines, strict=False):
+            heads[path] = bytes.fromhex(line.decode("ascii", errors="ignore"))
+    return heads

@@ -1,0 +1,170 @@
+"""What to arm: which system calls' beginnings are recorded, written as the tracer's filters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from harness.trace.operations import NUMBERS
+
+FILTER_LIMIT = 4000
+"""Bytes of a filter; the kernel takes less than a page (trace_events.c, event_filter_write)."""
+
+EXITS = frozenset({60, 231})
+"""exit and exit_group of 64-bit programs: they carry the status."""
+
+EXITS32 = frozenset({1, 252})
+"""The same of 32-bit programs. 1 is write for 64-bit ones: armed only when it must be."""
+
+HOT = frozenset({0, 1, 3, 5, 7, 8, 9, 13, 14, 19, 20, 35, 44, 45, 47, 96, 202, 228, 232, 262, 281})
+"""Calls too frequent to be armed by the way, for a shorter filter: read, write, futex, ..."""
+
+Range = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What one recording needs to know beforehand.
+
+    Attributes:
+        missing: numbers that the census says this kernel lacks, below ``beyond``.
+        beyond: every number above it is armed: the end of the table.
+        refusable: numbers that the resolved seccomp profile can refuse.
+        conditional: those of them that it refuses for some arguments only; they may succeed,
+            so their successes are recorded too, to pair each beginning with its end.
+        drill: numbers that a drill's filter refuses in the whole guest.
+        ia32: whether 32-bit programs are expected.
+    """
+
+    missing: frozenset[int] = frozenset()
+    beyond: int = 471
+    refusable: frozenset[int] = frozenset()
+    conditional: frozenset[int] = frozenset()
+    drill: frozenset[int] = frozenset()
+    ia32: bool = False
+
+
+def plan_for(
+    implemented: Mapping[str, Iterable[int]],
+    table_end: int,
+    *,
+    refusable: Iterable[int] = (),
+    conditional: Iterable[int] = (),
+    drill: Iterable[int] = (),
+    ia32: bool = False,
+) -> Plan:
+    """Return the plan for a kernel with this census.
+
+    Args:
+        implemented: the census, ABI to numbers; empty when there is none.
+        table_end: the highest number that the tables name.
+        refusable: see :class:`Plan`, as for the others.
+        conditional: as above.
+        drill: as above.
+        ia32: as above.
+    """
+    missing: set[int] = set()
+    beyond = table_end
+    for abi in ("x86_64", "i386") if ia32 else ("x86_64",):
+        there = frozenset(implemented.get(abi, ()))
+        if there:
+            beyond = max(beyond, *there)
+            missing |= set(range(beyond + 1)) - there
+    return Plan(
+        missing=frozenset(missing),
+        beyond=beyond,
+        refusable=frozenset(refusable),
+        conditional=frozenset(conditional),
+        drill=frozenset(drill),
+        ia32=ia32,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Armed:
+    """What was armed in the guest, and how."""
+
+    traced: bool
+    enters: tuple[Range, ...] = ()
+    """Numbers whose beginnings are recorded; the last range is open-ended."""
+    ways: dict[str, str] | None = None
+    """Which way was taken where kernels differ, by name."""
+    notes: tuple[str, ...] = ()
+    """What could not be armed, one sentence each."""
+
+    def covers(self, number: int) -> bool:
+        """Return whether a beginning of ``number`` would have been recorded."""
+        return any(low <= number <= high for low, high in self.enters)
+
+
+OPEN = 1 << 62
+"""The end of a range that has none."""
+
+
+def enter_ranges(plan: Plan) -> tuple[Range, ...]:
+    """Return the numbers to arm, as ranges whose filter is short enough."""
+    numbers = EXITS | NUMBERS.keys() | plan.missing | plan.refusable | plan.drill
+    if plan.ia32:
+        numbers |= EXITS32
+    ranges = _ranges(number for number in numbers if 0 <= number <= plan.beyond)
+    ranges.append((plan.beyond + 1, OPEN))
+    while len(_tree(ranges)) > FILTER_LIMIT and len(ranges) > 1:
+        ranges = _narrowed(ranges)
+    return tuple(ranges)
+
+
+def enter_filter(ranges: Iterable[Range]) -> str:
+    """Return the filter of raw_syscalls/sys_enter.
+
+    It is a tree of comparisons: the tracer evaluates it at each system call of the guest, and
+    a plain list of a hundred terms would cost more than the calls.
+    """
+    return _tree(list(ranges))
+
+
+def exit_filters(plan: Plan) -> tuple[str, str]:
+    """Return filters of raw_syscalls/sys_exit: the wanted one, and one for kernels that refuse it.
+
+    4.18 takes no negative number in a filter. What the second one lets through beyond the first,
+    a result that is no error but looks negative, the parser drops.
+    """
+    also = "".join(f"||id=={number}" for number in sorted(plan.conditional))
+    return f"(ret<0&&ret>-4096){also}", f"ret<0{also}"
+
+
+def _ranges(numbers: Iterable[int]) -> list[Range]:
+    ranges: list[Range] = []
+    for number in sorted(set(numbers)):
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1] = (ranges[-1][0], number)
+        else:
+            ranges.append((number, number))
+    return ranges
+
+
+def _narrowed(ranges: list[Range]) -> list[Range]:
+    """Join the two neighbours that take the fewest other calls with them, hot ones least."""
+
+    def cost(index: int) -> tuple[int, int]:
+        gap = range(ranges[index][1] + 1, ranges[index + 1][0])
+        return sum(number in HOT for number in gap), len(gap)
+
+    best = min(range(len(ranges) - 1), key=cost)
+    joined = (ranges[best][0], ranges[best + 1][1])
+    return [*ranges[:best], joined, *ranges[best + 2 :]]
+
+
+def _tree(ranges: list[Range]) -> str:
+    if len(ranges) <= 3:
+        return "||".join(_term(one) for one in ranges)
+    middle = len(ranges) // 2
+    low, high = ranges[:middle], ranges[middle:]
+    split = high[0][0]
+    return f"(id<{split}&&({_tree(low)}))||(id>={split}&&({_tree(high)}))"
+
+
+def _term(one: Range) -> str:
+    low, high = one
+    if high == OPEN:
+        return f"id>={low}"
+    return f"id=={low}" if low == high else f"(id>={low}&&id<={high})"

@@ -1,0 +1,222 @@
+"""The one way in which YAML is read: safe, bounded, and with the line of every key.
+
+YAML 1.2 (ruamel.yaml) is read down to its nodes only; no tag ever constructs a Python object.
+Keys are taken as they are written, so that a kernel called ``5.10`` need not be quoted, and
+numbers remember their text for the same reason (:data:`harness.yamlvalues.Text`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from harness.errors import ConfigError
+from harness.yamlvalues import (
+    Key,
+    SourceFloat,
+    SourceInt,
+    Text,
+    did_you_mean,
+    dotted,
+    problems,
+    source_text,
+)
+
+__all__ = ["Document", "Text", "did_you_mean", "dotted", "load", "parse", "source_text", "validate"]
+
+MAX_BYTES = 16 << 20
+"""A larger file is refused before it is read."""
+
+MAX_NODES = 200_000
+"""Aliases can make a small file mean an enormous one; expansion stops here."""
+
+MAX_DEPTH = 100
+
+_PROBLEMS_SHOWN = 10
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A YAML file's content as plain dicts, lists and scalars, and where each part of it is."""
+
+    path: Path
+    data: Any
+    lines: Mapping[tuple[Key, ...], int] = field(repr=False)
+
+    def line_of(self, *keys: Key) -> int:
+        """Return the line of the entry at ``keys``, or of the nearest one above it that exists."""
+        for length in range(len(keys), 0, -1):
+            line = self.lines.get(keys[:length])
+            if line is not None:
+                return line
+        return self.lines.get((), 1)
+
+    def error(self, keys: tuple[Key, ...], problem: str) -> ConfigError:
+        """Return the error for the entry at ``keys``, to be raised."""
+        named = f"{dotted(keys)}: {problem}" if keys else problem
+        return ConfigError(self.path, self.line_of(*keys), named)
+
+
+def load(path: Path) -> Document:
+    """Read a YAML file that holds one document.
+
+    Raises:
+        ConfigError: it cannot be read, is not YAML, holds a duplicate key, or is too large.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ConfigError(path, None, f"larger than {MAX_BYTES >> 20} MiB")
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(path, None, f"cannot be read: {error.strerror}") from error
+    return parse(raw, path)
+
+
+def parse(raw: bytes, path: Path) -> Document:
+    """Like :func:`load`, of bytes already read; ``path`` is for the messages.
+
+    Raises:
+        ConfigError: as for :func:`load`.
+    """
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError(path, line, "not UTF-8 text") from error
+    reader = _Reader(path)
+    try:
+        root = YAML(typ="safe", pure=True).compose(text)
+        data = reader.value(root, ()) if root is not None else None
+    except YAMLError as error:
+        raise _syntax_error(path, text, error) from error
+    except RecursionError as error:
+        raise ConfigError(path, None, "nested too deeply") from error
+    # The scanner trips over some malformed input with errors of its own making.
+    except (ValueError, TypeError, AttributeError, KeyError, IndexError, AssertionError) as error:
+        raise ConfigError(path, None, f"not valid YAML: {error}") from error
+    return Document(path, data, reader.lines)
+
+
+def validate(document: Document, model: type[Model]) -> Model:
+    """Return the document's data as ``model``.
+
+    Raises:
+        ConfigError: it does not fit; every problem has its file, line and key, what was
+            expected, and for an unknown key the one that was probably meant.
+    """
+    data = {} if document.data is None else document.data
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        found = [document.error(keys, said) for keys, said in problems(data, model, error)]
+    first, *others = sorted(found, key=lambda problem: problem.line or 0)
+    text = first.problem + "".join(f"\n{other}" for other in others[: _PROBLEMS_SHOWN - 1])
+    if len(others) >= _PROBLEMS_SHOWN:
+        text += f"\n... and {len(others) - _PROBLEMS_SHOWN + 1} more"
+    raise ConfigError(document.path, first.line, text)
+
+
+class _Reader:
+    """Turns nodes into plain data and notes the line of each."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lines: dict[tuple[Key, ...], int] = {}
+        self._count = 0
+
+    def value(self, node: Node, keys: tuple[Key, ...]) -> Any:
+        line = node.start_mark.line + 1
+        self.lines.setdefault(keys, line)
+        self._count += 1
+        if self._count > MAX_NODES:
+            raise ConfigError(self.path, line, f"more than {MAX_NODES} values (aliases expanded)")
+        if len(keys) > MAX_DEPTH:
+            raise ConfigError(self.path, line, f"nested more than {MAX_DEPTH} levels deep")
+        if isinstance(node, MappingNode):
+            return self._mapping(node, keys)
+        if isinstance(node, SequenceNode):
+            return [self.value(item, (*keys, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node)
+
+    def _mapping(self, node: MappingNode, keys: tuple[Key, ...]) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        seen: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, ScalarNode):
+                raise ConfigError(self.path, line, "a key must be plain text")
+            key = str(key_node.value)
+            if key in seen:
+                problem = f"duplicate key {key!r}: it is already on line {seen[key]}"
+                raise ConfigError(self.path, line, problem)
+            seen[key] = line
+            if _is(key_node, "merge"):
+                for extra in self._merged(value_node, keys):
+                    merged = {**extra, **merged}
+                continue
+            self.lines[(*keys, key)] = line
+            data[key] = self.value(value_node, (*keys, key))
+        return {**merged, **data}
+
+    def _merged(self, node: Node, keys: tuple[Key, ...]) -> Iterator[dict[str, Any]]:
+        for part in node.value if isinstance(node, SequenceNode) else [node]:
+            if not isinstance(part, MappingNode):
+                line = part.start_mark.line + 1
+                raise ConfigError(self.path, line, "'<<' takes a mapping or a list of mappings")
+            self._count += 1
+            if len(keys) > MAX_DEPTH or self._count > MAX_NODES:
+                raise ConfigError(self.path, part.start_mark.line + 1, "'<<' is nested too deeply")
+            yield self._mapping(part, keys)
+
+    def _scalar(self, node: Node) -> Any:
+        text = str(node.value)
+        if _is(node, "null"):
+            return None
+        if _is(node, "bool"):
+            return text.lower() in ("true", "yes", "on")
+        number: SourceInt | SourceFloat
+        try:
+            if _is(node, "int"):
+                number = SourceInt(_whole(text))
+            elif _is(node, "float"):
+                number = SourceFloat(
+                    text.lower().replace("_", "").replace(".inf", "inf").replace(".nan", "nan")
+                )
+            else:
+                return text
+        except ValueError:
+            return text
+        number.text = text
+        return number
+
+
+def _is(node: Node, kind: str) -> bool:
+    return str(node.tag) == f"tag:yaml.org,2002:{kind}"
+
+
+def _whole(text: str) -> int:
+    """YAML 1.2: 0x and 0o have their base, a leading zero has no meaning."""
+    digits = text.lower().replace("_", "")
+    base = {"0x": 16, "0o": 8, "0b": 2}.get(digits.lstrip("+-")[:2], 10)
+    return int(digits, base)
+
+
+def _syntax_error(path: Path, text: str, error: YAMLError) -> ConfigError:
+    if not isinstance(error, MarkedYAMLError):
+        position = getattr(error, "position", None)
+        line = text.count("\n", 0, position) + 1 if isinstance(position, int) else None
+        said = str(getattr(error, "reason", "")) or str(error).splitlines()[0]
+        return ConfigError(path, line, f"not valid YAML: {said}")
+    mark = error.problem_mark or error.context_mark
+    said = " ".join(part for part in (error.problem, error.context) if part)
+    return ConfigError(path, mark.line + 1 if mark else None, f"not valid YAML: {said}")

@@ -1,0 +1,172 @@
+"""Values read from YAML, and what is said when they do not fit a pydantic model."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import BaseModel, BeforeValidator, ValidationError
+
+Key = str | int
+
+_EXPECTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping (key: value)",
+    "model_type": "a mapping (key: value)",
+    "model_attributes_type": "a mapping (key: value)",
+    "dataclass_type": "a mapping (key: value)",
+    "none_required": "nothing",
+}
+
+
+class SourceInt(int):
+    """A whole number that remembers how it was written."""
+
+    text: str
+
+
+class SourceFloat(float):
+    """A number with a fraction that remembers how it was written."""
+
+    text: str
+
+
+def source_text(value: object) -> object:
+    """Give a number back as it was written: ``5.10`` stays ``5.10``."""
+    return value.text if isinstance(value, SourceInt | SourceFloat) else value
+
+
+Text = Annotated[str, BeforeValidator(source_text, json_schema_input_type=str | int | float)]
+"""For a model's field that is text though it may look like a number (a version, say)."""
+
+
+def dotted(keys: tuple[Key, ...]) -> str:
+    """Return ``keys`` as people write them: ``scenarios.copy.steps[0].run``."""
+    text = ""
+    for key in keys:
+        if isinstance(key, int):
+            text += f"[{key}]"
+        else:
+            text += f".{key}" if text else key
+    return text
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """Return a remark that names what was probably meant, or what there is."""
+    close = difflib.get_close_matches(word, known, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known are: {', '.join(sorted(known))}" if known else ""
+
+
+_LIMITS = {
+    "too_short": "at least {min_length} entry",
+    "string_too_short": "at least {min_length} character",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+}
+
+
+def problems(
+    data: object, model: type[BaseModel], error: ValidationError
+) -> Iterator[tuple[tuple[Key, ...], str]]:
+    """Yield where in ``data`` something is wrong, and what, in this project's words.
+
+    One problem for each place: a union's branches complain each, and are joined by "or".
+    """
+    places: dict[tuple[Key, ...], list[str]] = {}
+    for detail in error.errors(include_url=False):
+        keys = _place(data, detail["loc"])
+        if detail["type"] == "extra_forbidden":
+            known = sorted(_keys_at(model, detail["loc"][:-1]))
+            said = f"unknown key; {did_you_mean(str(keys[-1]), known)}".rstrip("; ")
+        elif detail["type"] == "missing":
+            keys = (*keys, str(detail["loc"][-1]))
+            said = "is required"
+        elif detail["type"] in _EXPECTED:
+            said = f"expected {_EXPECTED[detail['type']]}"
+        elif detail["type"] in _LIMITS:
+            said = f"expected {_LIMITS[detail['type']].format(**detail['ctx'])}"
+        elif detail["type"] in ("literal_error", "enum"):
+            said = f"expected {detail['ctx']['expected']}"
+        else:
+            said = detail["msg"].removeprefix("Value error, ")
+        sayings = places.setdefault(keys, [])
+        if said not in sayings:
+            sayings.append(said)
+    for keys, sayings in places.items():
+        if any(other[: len(keys)] == keys and other != keys for other in places):
+            continue  # a branch of a union that did not fit at all; the nearer problem is told
+        text = " or ".join([sayings[0], *(said.removeprefix("expected ") for said in sayings[1:])])
+        if text.startswith("expected "):
+            text += f", got {_shown(data, keys)}"
+        yield keys, text
+
+
+def _place(data: object, loc: tuple[Key, ...]) -> tuple[Key, ...]:
+    """Return those of pydantic's steps that are keys of the file (others name types)."""
+    keys: list[Key] = []
+    here: Any = data
+    for step in loc:
+        inside = step in here if isinstance(here, dict) else _index(here, step)
+        if inside:
+            here = here[step]
+            keys.append(step)
+    return tuple(keys)
+
+
+def _index(here: object, step: Key) -> bool:
+    return isinstance(here, list) and isinstance(step, int) and step < len(here)
+
+
+def _shown(data: object, keys: tuple[Key, ...]) -> str:
+    here: Any = data
+    for key in keys:
+        here = here[key]
+    if here is None:
+        return "nothing"
+    if isinstance(here, bool):
+        return "true" if here else "false"
+    if isinstance(here, dict):
+        return "a mapping" if here else "an empty mapping"
+    if isinstance(here, list):
+        return "a list" if here else "an empty list"
+    text = source_text(here)
+    return f"{text!r:.60}" if isinstance(here, str) else f"the number {text}"
+
+
+def _keys_at(annotation: Any, loc: tuple[Key, ...]) -> set[str]:
+    """Return the keys that models at ``loc`` below ``annotation`` take."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = {info.alias or name: info for name, info in annotation.model_fields.items()}
+        if not loc:
+            return set(fields)
+        found = fields.get(str(loc[0]))
+        return _keys_at(found.annotation, loc[1:]) if found else set()
+    arguments = get_args(annotation)
+    if not arguments:
+        return set()
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _keys_at(arguments[0], loc)
+    if origin in (list, tuple, dict):
+        return (
+            _keys_at(arguments[-1] if origin is dict else arguments[0], loc[1:]) if loc else set()
+        )
+    found_keys: set[str] = set()
+    for branch in arguments:
+        # A union's branch has a step of its own in pydantic's path, an optional one has not.
+        found_keys |= _keys_at(branch, loc) | (_keys_at(branch, loc[1:]) if loc else set())
+    return found_keys

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aptarchive import Archive, Server, Signer, serving
+
+from harness.packages.download import Fetcher, Limits
+from harness.store import Store
+
+
+@pytest.fixture(scope="session")
+def signer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:
+    key = Signer(tmp_path_factory.mktemp("key") / "home", "archive")
+    yield key
+    key.close()
+
+
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:
+    key = Signer(tmp_path_factory.mktemp("key") / "home", "stranger")
+    yield key
+    key.close()
+
+
+@pytest.fixture
+def archive(tmp_path: Path, signer: Signer) -> Archive:
+    return Archive(tmp_path / "archive", signer)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    root = tmp_path / "archive"
+    root.mkdir(exist_ok=True)
+    with serving(root) as running:
+        yield running
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def limits() -> Limits:
+    return Limits(connect=10.0, stall=10.0, attempts=2, backoff=0.0)
+
+
+@pytest.fixture
+def fetcher(store: Store, limits: Limits) -> Iterator[Fetcher]:
+    with Fetcher(store, limits=limits) as fetcher:
+        yield fetcher
