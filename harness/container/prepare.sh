@@ -9,7 +9,10 @@ if [ "$1" = busybox ]; then
     mkdir -p $root/bin $root/proc $root/sys $root/dev $root/etc $root/run
     cp /bin/busybox $root/bin/busybox
 elif ! grep -q " $root " /proc/mounts; then
-    mount -t ext4 "$1" $root || exit 1
+    # The image lies in a directory of its disk: what mkfs made beside it is not the image's.
+    mkdir -p $here/disk
+    mount -t ext4 -o noinit_itable "$1" $here/disk || exit 1
+    mount --bind $here/disk/rootfs $root || exit 1
 fi
 
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from _pytest.capture import CaptureManager
     from _pytest.terminal import TerminalReporter
 
 _EVERY = 5.0
@@ -21,6 +23,7 @@ class TerminalProgress:
     def __init__(self, config: pytest.Config) -> None:
         reporter: TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
         self._reporter = reporter
+        self._capture: CaptureManager | None = config.pluginmanager.get_plugin("capturemanager")
         self._lock = threading.Lock()
         self._said: dict[str, float] = {}
 
@@ -28,7 +31,9 @@ class TerminalProgress:
         """Write a line."""
         if self._reporter is None or self._reporter.verbosity < -1:
             return
-        with self._lock:
+        # A running test's output is captured; this is the session's, as live logging is.
+        shown = self._capture.global_and_fixture_disabled() if self._capture else nullcontext()
+        with self._lock, shown:
             self._reporter.ensure_newline()
             self._reporter.write_line(f"kernels: {text}")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ociimages import Builder, Registry
 
 from harness.errors import ConfigError, UnavailableError, UsageError
 from harness.images import catalog
@@ -123,7 +124,7 @@ def test_an_image_by_reference_is_named_after_it(tmp_path: Path) -> None:
 
 
 def test_locking_writes_what_the_registry_has_and_a_changed_reference_is_not_locked(
-    builder: Any, registry: Any, whiteouts: Any, tmp_path: Path
+    builder: Builder, registry: Registry, whiteouts: Any, tmp_path: Path
 ) -> None:
     made = builder.image(whiteouts)
     text = registry.push(builder.tag(made), "locked:1")

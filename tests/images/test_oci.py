@@ -9,9 +9,9 @@ import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from ociimages import Builder, Registry
 
 from harness import oci, oci_layers, oci_layout
 from harness.errors import HarnessError, ImageError, ToolError, UnavailableError, UsageError
@@ -67,7 +67,7 @@ def pulled(text: str, target: Path) -> tuple[oci.Resolved, oci_layout.Layout]:
 
 
 def test_layers_of_gzip_and_zstd_come_in_whole(
-    builder: Any, registry: Any, whiteouts: Layers, tmp_path: Path
+    builder: Builder, registry: Registry, whiteouts: Layers, tmp_path: Path
 ) -> None:
     made = builder.image(whiteouts, config={"Entrypoint": ["/x"], "Env": ["A=1"], "User": "7:8"})
     text = registry.push(builder.tag(made), "layers:1")
@@ -86,7 +86,7 @@ def test_layers_of_gzip_and_zstd_come_in_whole(
 
 
 def test_of_several_platforms_linux_amd64_is_taken(
-    builder: Any, registry: Any, whiteouts: Layers, tmp_path: Path
+    builder: Builder, registry: Registry, whiteouts: Layers, tmp_path: Path
 ) -> None:
     amd64 = builder.image(whiteouts)
     arm64 = builder.image(whiteouts[:1], architecture="arm64")
@@ -99,7 +99,7 @@ def test_of_several_platforms_linux_amd64_is_taken(
 
 
 def test_a_digest_reference_gives_exactly_that_image(
-    builder: Any, registry: Any, whiteouts: Layers, tmp_path: Path
+    builder: Builder, registry: Registry, whiteouts: Layers, tmp_path: Path
 ) -> None:
     first = builder.image(whiteouts[:1])
     registry.push(builder.tag(first, "a"), "moving:1")
@@ -110,7 +110,7 @@ def test_a_digest_reference_gives_exactly_that_image(
 
 
 def test_a_docker_manifest_keeps_its_digest_as_identity_and_becomes_oci(
-    builder: Any, registry: Any, whiteouts: Layers, tmp_path: Path
+    builder: Builder, registry: Registry, whiteouts: Layers, tmp_path: Path
 ) -> None:
     made = builder.image(whiteouts, docker=True)
     source = tmp_path / "dir"
@@ -127,7 +127,7 @@ def test_a_docker_manifest_keeps_its_digest_as_identity_and_becomes_oci(
     assert [layer.number for layer in layout.layers] == [1, 2]
 
 
-def test_a_docker_archive_comes_in(builder: Any, whiteouts: Layers, tmp_path: Path) -> None:
+def test_a_docker_archive_comes_in(builder: Builder, whiteouts: Layers, tmp_path: Path) -> None:
     made = builder.tag(builder.image(whiteouts[:1]))
     archive = tmp_path / "saved.tar"
     subprocess.run(
@@ -140,8 +140,8 @@ def test_a_docker_archive_comes_in(builder: Any, whiteouts: Layers, tmp_path: Pa
 
 
 def test_a_registry_that_wants_a_login_is_unavailable_without_and_serves_with_one(
-    builder: Any,
-    guarded_registry: Any,
+    builder: Builder,
+    guarded_registry: Registry,
     whiteouts: Layers,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -178,7 +178,7 @@ def test_a_registry_out_of_reach_is_unavailable(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["nobody/made-this:1", "known:other"])
 def test_an_image_that_a_registry_does_not_have_is_named(
-    name: str, builder: Any, registry: Any, whiteouts: Layers, tmp_path: Path
+    name: str, builder: Builder, registry: Registry, whiteouts: Layers, tmp_path: Path
 ) -> None:
     registry.push(builder.tag(builder.image(whiteouts)), "known:1")
     with pytest.raises(ImageError) as caught:
@@ -188,7 +188,7 @@ def test_an_image_that_a_registry_does_not_have_is_named(
 
 @pytest.mark.parametrize("text", ["oci:nowhere", "docker-archive:nowhere.tar", "oci:source:other"])
 def test_a_missing_layout_or_archive_is_named(
-    text: str, builder: Any, whiteouts: Layers, tmp_path: Path
+    text: str, builder: Builder, whiteouts: Layers, tmp_path: Path
 ) -> None:
     builder.tag(builder.image(whiteouts))
     with pytest.raises(ImageError, match="there is no such image") as caught:
@@ -197,7 +197,10 @@ def test_a_missing_layout_or_archive_is_named(
 
 
 def test_an_index_without_linux_amd64_is_refused_with_what_there_is(
-    builder: Any, registry: Any, whiteouts: Layers, resolve_text: Callable[[str], oci.Resolved]
+    builder: Builder,
+    registry: Registry,
+    whiteouts: Layers,
+    resolve_text: Callable[[str], oci.Resolved],
 ) -> None:
     arm64 = builder.image(whiteouts[:1], architecture="arm64")
     arm = builder.image(whiteouts, architecture="arm")
@@ -208,7 +211,7 @@ def test_an_index_without_linux_amd64_is_refused_with_what_there_is(
 
 
 def test_a_single_image_for_another_machine_is_refused(
-    builder: Any, whiteouts: Layers, tmp_path: Path
+    builder: Builder, whiteouts: Layers, tmp_path: Path
 ) -> None:
     text = builder.tag(builder.image(whiteouts, architecture="arm64"))
     with pytest.raises(ImageError, match="is for linux/arm64: only linux/amd64"):
@@ -216,23 +219,24 @@ def test_a_single_image_for_another_machine_is_refused(
 
 
 def test_an_artefact_that_is_no_image_is_refused(
-    builder: Any, registry: Any, resolve_text: Callable[[str], oci.Resolved]
+    builder: Builder, registry: Registry, resolve_text: Callable[[str], oci.Resolved]
 ) -> None:
     empty = builder.blob(b"{}", "application/vnd.oci.empty.v1+json")
+    kind = "application/vnd.oci.image.manifest.v1+json"
     manifest = {
         "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "mediaType": kind,
         "artifactType": "application/vnd.example",
         "config": empty,
         "layers": [empty],
     }
-    text = builder.tag(builder.blob(json.dumps(manifest).encode(), manifest["mediaType"]))
+    text = builder.tag(builder.blob(json.dumps(manifest).encode(), kind))
     with pytest.raises(ImageError, match=r"no image config but a application/vnd\.oci\.empty"):
         resolve_text(text)
 
 
 def test_a_manifest_without_a_config_is_refused(
-    builder: Any, resolve_text: Callable[[str], oci.Resolved]
+    builder: Builder, resolve_text: Callable[[str], oci.Resolved]
 ) -> None:
     kind = "application/vnd.oci.image.manifest.v1+json"
     manifest = json.dumps({"schemaVersion": 2, "mediaType": kind, "layers": []}).encode()
@@ -242,7 +246,7 @@ def test_a_manifest_without_a_config_is_refused(
 
 
 def test_a_blob_that_was_tampered_with_does_not_come_in(
-    builder: Any, whiteouts: Layers, tmp_path: Path
+    builder: Builder, whiteouts: Layers, tmp_path: Path
 ) -> None:
     made = builder.image(whiteouts)
     manifest = json.loads((builder.blobs / made["digest"][7:]).read_bytes())
@@ -262,7 +266,7 @@ def test_a_host_without_skopeo_is_told_the_package(
 
 
 def test_a_transfer_tar_is_a_layout_of_plain_layers(
-    builder: Any, whiteouts: Layers, tmp_path: Path
+    builder: Builder, whiteouts: Layers, tmp_path: Path
 ) -> None:
     _, layout = pulled(builder.tag(builder.image(whiteouts)), tmp_path / "in")
     size = oci_layers.write_transfer(layout, tmp_path / "transfer.tar", limits=Limits())
@@ -276,7 +280,7 @@ def test_a_transfer_tar_is_a_layout_of_plain_layers(
 
 
 def test_a_layer_larger_than_the_limit_is_stopped_and_named(
-    builder: Any, whiteouts: Layers, tmp_path: Path
+    builder: Builder, whiteouts: Layers, tmp_path: Path
 ) -> None:
     bomb = (bytes(64 << 20), "gzip")
     _, layout = pulled(builder.tag(builder.image((whiteouts[0], bomb))), tmp_path / "in")
@@ -287,7 +291,7 @@ def test_a_layer_larger_than_the_limit_is_stopped_and_named(
 
 
 @pytest.mark.parametrize("how", ["gzip", "zstd", ""])
-def test_a_layer_cut_short_is_corrupt(how: str, builder: Any, tmp_path: Path) -> None:
+def test_a_layer_cut_short_is_corrupt(how: str, builder: Builder, tmp_path: Path) -> None:
     made = builder.image([(bytes(range(256)) * 4096, how)])
     text = builder.tag(made)
     _, layout = pulled(text, tmp_path / "in")
@@ -299,7 +303,7 @@ def test_a_layer_cut_short_is_corrupt(how: str, builder: Any, tmp_path: Path) ->
         oci_layout.read(layout.root, "cut")
 
 
-def test_a_tar_that_is_not_the_configs_is_corrupt(builder: Any, tmp_path: Path) -> None:
+def test_a_tar_that_is_not_the_configs_is_corrupt(builder: Builder, tmp_path: Path) -> None:
     made = builder.image([(b"x" * 512, "gzip")])
     manifest = json.loads((builder.blobs / made["digest"][7:]).read_bytes())
     config = json.loads((builder.blobs / manifest["config"]["digest"][7:]).read_bytes())
