@@ -241,6 +241,15 @@ class Laboratory:
         except HarnessError as error:
             return replace(blank, verdict=Verdict.UNAVAILABLE, reason=str(error))
 
+    def request_for_shell(self, entry: HostEntry, image: str) -> Request:
+        """Return a request for a container that only waits.
+
+        Raises:
+            HarnessError: host or image cannot be had.
+        """
+        waiting = Scenario(name="shell", file="", line=0, images=(image,), steps=())
+        return self._request("shell", waiting, image, entry, None)
+
     def _applies(self, scenario: Scenario, entry: HostEntry) -> bool:
         lock = self.assembly.locks.get(entry.name)
         return applies(

@@ -92,9 +92,7 @@ def run(transport: paramiko.Transport, command: str, stdin: bytes, limit: float)
     return Reply(status, bytes(out), bytes(err), time.monotonic() - started)
 
 
-def _await(
-    transport: paramiko.Transport, readers: list[threading.Thread], deadline: float
-) -> None:
+def _await(transport: paramiko.Transport, readers: list[threading.Thread], deadline: float) -> None:
     """Wait for the readers' end, and mend a wake-up that the guest's console driver lost.
 
     virtio-console is known to let a sleeper sleep on although its queue has room or data again;

@@ -37,11 +37,7 @@ _SLOWEST = 1 << 20
 """Bytes a second; slower than that is a hang."""
 
 _PATIENCE = 300.0
-_STAGES = {
-    "size": "it does not fit its disk of {slot} GiB",
-    "files": "it holds more than {files} files",
-    "depth": "its directories are nested too deeply",
-}
+_FULL = "no space left on device"
 
 
 def slot_for(unpacked: int, name: str) -> int:
@@ -116,6 +112,11 @@ def _problem(said: str, layout: Layout, slot: int, files: int) -> str:
         where += f": layer {which.number} ({which.digest})"
     lines = [line.strip() for line in said.splitlines() if not line.startswith("harness: ")]
     last = next((line for line in reversed(lines) if line and "info" not in line), "no message")
-    if stage in _STAGES:
-        return f"{where}: {_STAGES[stage].format(slot=slot >> 30, files=files)} ({last[:300]})"
+    if stage == "depth":
+        return f"{where}: its directories are nested too deeply ({last[:300]})"
+    if _FULL in last:  # umoci has tidied up by now: inodes and blocks cannot be told apart
+        return (
+            f"{where} holds more than {files} files, or more than a disk of {slot >> 30} GiB "
+            f"takes ({last[:300]})"
+        )
     return f"{where} cannot be unpacked: {last[:600]}"

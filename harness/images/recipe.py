@@ -85,7 +85,7 @@ def build(
     progress.say(f"image {name}: building from {suite.name}'s packages")
     with _workspace(store) as work:
         root = work / "root.tar"
-        words = ("--variant=custom", "--skip=update", _hook("tar-in", base, "/"))
+        words = ("--variant=custom", "--skip=update", _unpack(base, work))
         packages = [_install(recipe.packages)] if recipe.packages else []
         source = _source(suite, fetcher)
         _mmdebstrap((*words, *packages), suite, source, root, work, keyring, f"image {name}")
@@ -133,9 +133,16 @@ def _source(suite: _Suite, fetcher: Fetcher) -> str:
     return f"deb {fetcher.mirrored(ARCHIVE)} {suite.name} {' '.join(suite.components)}"
 
 
-def _hook(*words: str | Path) -> str:
-    """Return a setup hook of the kind that mmdebstrap runs itself, without a shell."""
-    return f"--setup-hook={shlex.join(str(word) for word in words)}"
+def _unpack(base: Path, work: Path) -> str:
+    """Return the hook that unpacks a base; not `tar-in`, which at times dies of SIGPIPE.
+
+    Inside, apt and tar are another user: the base is copied to where that one can read it.
+    """
+    readable = work / _BASE
+    shutil.copyfile(base, readable)
+    readable.chmod(0o644)
+    words = "tar --extract --numeric-owner --xattrs '--xattrs-include=*' --exclude='./dev/*'"
+    return f'--setup-hook={words} --directory="$1" --file={shlex.quote(str(readable))}'
 
 
 def _install(packages: Sequence[str]) -> str:

@@ -29,13 +29,7 @@ tool build tar -x -C /mnt/scratch/layout -f "$(readlink -f $disk/layout)" >&2
 stage=unpack
 # Under emulation Go's AVX code costs twice the plain one's time, and so does switching threads.
 export GODEBUG=cpu.avx2=off,cpu.avx=off,cpu.bmi2=off,asyncpreemptoff=1 GOMAXPROCS=1 GOGC=400
-if ! tool build umoci --log=info raw unpack --image /mnt/scratch/layout:image /mnt/out/rootfs >&2; then
-    inodes=$(df -i /mnt/out | awk 'END {print $4}')
-    blocks=$(df -k /mnt/out | awk 'END {print $4}')
-    [ "$inodes" -gt 0 ] || stage=files
-    [ "$blocks" -gt 1024 ] || stage=size
-    exit 1
-fi
+tool build umoci --log=info raw unpack --image /mnt/scratch/layout:image /mnt/out/rootfs >&2
 
 stage=depth
 deep=$(find /mnt/out/rootfs -mindepth "$((depth + 1))" -print | head -n 1)

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from signal import Signals
 
 from harness.container import capabilities, process
 from harness.container.bundle import ROOTFS
@@ -150,18 +151,7 @@ def run_cell(request: Request, apparatus: Apparatus, instruments: Instruments) -
 def _in_guest(
     request: Request, guest: Guest, book: _Notebook, instruments: Instruments
 ) -> tuple[Verdict, str]:
-    spec = request.scenario.container
-    engine = spec.engine or request.machine.host.engine
-    book.confined = confine(
-        request.chosen,
-        engine=engine,
-        capabilities=capabilities.bounding(
-            engine, spec.cap_add, spec.cap_drop, request.survey.facts.capabilities
-        ),
-        release=request.survey.facts.release,
-        traits=request.traits,
-        numbers=instruments.syscalls.by_name(),
-    )
+    book.confined = confined(request, instruments)
     book.plan = _plan(request, book.confined)
     with book.timing("arm"):
         guest.run("dmesg -c >/dev/null")
@@ -176,7 +166,23 @@ def _in_guest(
         return _in_container(request, guest, under_way, book)
 
 
-def _plan(request: Request, confined: Confined) -> Plan:
+def confined(request: Request, instruments: Instruments) -> Confined:
+    """Return the filter of the request's container."""
+    spec = request.scenario.container
+    engine = spec.engine or request.machine.host.engine
+    return confine(
+        request.chosen,
+        engine=engine,
+        capabilities=capabilities.bounding(
+            engine, spec.cap_add, spec.cap_drop, request.survey.facts.capabilities
+        ),
+        release=request.survey.facts.release,
+        traits=request.traits,
+        numbers=instruments.syscalls.by_name(),
+    )
+
+
+def _plan(request: Request, found: Confined) -> Plan:
     census = request.survey.census
     implemented = census.implemented.get("x86_64")
     table = max(implemented, default=471) if implemented else 471
@@ -184,8 +190,8 @@ def _plan(request: Request, confined: Confined) -> Plan:
     return Plan(
         missing=known - frozenset(implemented) if implemented else frozenset(),
         beyond=table,
-        refusable=confined.refusable,
-        conditional=confined.conditional,
+        refusable=found.refusable,
+        conditional=found.conditional,
         drill=frozenset(request.machine.host.drill),
         ia32="i386" in census.implemented,
     )
@@ -200,7 +206,7 @@ def _in_container(
     commands = [_argv(request, step) for step in steps]
     first = commands[0] if alone else _service_argv(request)
     begin = time.monotonic()
-    setting = _setting(request, book)
+    setting = setting_of(request, book.confined)
     with sitting(guest, under_way, setting, first, waits=not alone and not scenario.service) as at:
         book.durations["attach"] = round(time.monotonic() - begin, 4)
         book.done = at.done
@@ -221,7 +227,8 @@ def _in_container(
     return verdict, reason
 
 
-def _setting(request: Request, book: _Notebook) -> Setting:
+def setting_of(request: Request, found: Confined | None) -> Setting:
+    """Return what the request's container is made from."""
     survey, host = request.survey, request.machine.host
     spec = request.scenario.container
     program = f"/usr/bin/{survey.runtime.partition('-')[0]}"
@@ -236,7 +243,7 @@ def _setting(request: Request, book: _Notebook) -> Setting:
             why=survey.runtime_why,
         ),
         facts=survey.facts,
-        filter=book.confined.filter if book.confined else None,
+        filter=found.filter if found else None,
         hostname=spec.hostname or f"{digest_of(request.image.digest, request.scenario.name)[:12]}",
         base=request.rootdir,
         seed=f"{request.image.digest} {request.scenario.name}",
@@ -273,6 +280,8 @@ def _run_steps(
             return Verdict.TIMED_OUT, f"{name} took longer than {limit:g} s"
         if done.result.unmet:
             return Verdict.FAILED, f"{name}: {done.result.unmet[0]}"
+        if done.status is None:
+            continue  # the trace will tell
         signal = _signal_of(done.status) if step.expect.signal else None
         if _unmet(step, done.result, None if signal else done.status, signal):
             break
@@ -283,14 +292,12 @@ def _unmet(step: Step, result: StepResult, exit: int | None, signal: str | None)
     return expect.unmet(step, exit, signal, result.stdout, result.stderr)
 
 
-def _signal_of(status: int) -> str | None:
+def _signal_of(status: int | None) -> str | None:
     """Return the signal that a runtime's status of 128 and more stands for."""
-    import signal
-
-    if not 128 < status <= 128 + _LAST_SIGNAL:
+    if status is None or not 128 < status <= 128 + _LAST_SIGNAL:
         return None
     try:
-        return signal.Signals(status - 128).name.removeprefix("SIG")
+        return Signals(status - 128).name.removeprefix("SIG")
     except ValueError:
         return f"RT{status - 160}"
 

@@ -44,7 +44,8 @@ class Done:
 
     result: StepResult
     pid: int | None
-    status: int
+    status: int | None
+    """The runtime's word; None when the runtime had to be ended and only the trace knows."""
 
 
 class Sitting:
@@ -63,7 +64,7 @@ class Sitting:
         self._guest = guest
         self._recording = recording
         self._setting = setting
-        self._shared = shared
+        self.shared = shared
         self._box = box
         self._first: tuple[str, ...] | None = None
         self._started = 0.0
@@ -81,7 +82,7 @@ class Sitting:
         self._recording.mark(f"container pid {pid}")
         if service is None or not service.ready:
             return
-        probe = process.to_oci(self._shared, service.ready)
+        probe = process.to_oci(self.shared, service.ready)
         verdict, _, said = self._box.wait_ready(probe, limit=limit)
         if verdict != "ready":
             what = "ended before it was ready" if verdict == "ended" else "did not become ready"
@@ -96,12 +97,16 @@ class Sitting:
         if alone:
             outcome = self._box.run(limit=limit, stdin=stdin)
         else:
-            described = process.to_oci(self._shared, argv)
+            described = process.to_oci(self.shared, argv)
             outcome = self._box.execute(described, limit=limit, stdin=stdin)
         if outcome.pid is not None:
             self._recording.mark(f"step {number} pid {outcome.pid}")
         self._recording.mark(f"step {number} end")
-        done = Done(result=_result(step, argv, outcome), pid=outcome.pid, status=outcome.status)
+        done = Done(
+            result=_result(step, argv, outcome),
+            pid=outcome.pid,
+            status=outcome.status if outcome.status_known else None,
+        )
         self.done.append(done)
         return done
 
@@ -129,7 +134,7 @@ def _result(step: Step, argv: tuple[str, ...], outcome: Outcome) -> StepResult:
     return StepResult(
         name=step.name,
         argv=argv,
-        exit=outcome.status,
+        exit=outcome.status if outcome.status_known else None,
         signal=None,
         stdout=text(outcome.stdout),
         stderr=text(outcome.stderr),

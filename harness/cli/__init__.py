@@ -1,0 +1,34 @@
+"""The command ``harness``: thin, every command is one call into the library."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from harness.cli import images, kernels, machine, stores
+from harness.errors import HarnessError
+
+app = typer.Typer(
+    name="harness",
+    help="Container images on real kernels: what `pytest --kernels=...` works with.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(kernels.app, name="kernels")
+app.add_typer(images.app, name="images")
+app.add_typer(stores.app, name="store")
+machine.register(app)
+
+
+def main() -> None:
+    """Run the command; an error of the user's is one line, and the exit status 1."""
+    try:
+        app()
+    except HarnessError as error:
+        sys.stderr.write(f"harness: {error}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write("harness: interrupted\n")
+        sys.exit(130)

@@ -1,0 +1,53 @@
+"""``harness images``: what there is, locked and made ready."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.common import assembly, laboratory, show
+from harness.images import catalog
+from harness.images.catalog import Recipe
+
+app = typer.Typer(help="Images of the catalog.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_() -> None:
+    """List the catalog: name, source, locked digest."""
+    with assembly() as made:
+        rows = []
+        for entry in laboratory(made).images.values():
+            source = entry.source
+            words = (
+                f"Debian {source.suite}: {' '.join(source.packages) or 'essential packages'}"
+                if isinstance(source, Recipe)
+                else str(source)
+            )
+            rows.append([entry.name, words, entry.locked])
+        show(["name", "source", "locked digest"], rows)
+
+
+@app.command()
+def lock(names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Pin the digests of the registries' images."""
+    with assembly() as made:
+        entries = laboratory(made).images
+        user = Path.cwd() / "images"
+        directory = catalog.directories(user if user.is_dir() else None)[-1]
+        done = catalog.lock_images(
+            entries, directory / catalog.LOCK_FILE, names=names or (), progress=made.progress
+        )
+        typer.echo(f"{len(done)} images locked in {directory / catalog.LOCK_FILE}")
+
+
+@app.command()
+def fetch(names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Make images ready: fetched or built, unpacked in a guest, on a disk of the store."""
+    with assembly() as made:
+        lab = laboratory(made, *(names or ()))
+        for name in names or lab.images:
+            image = lab.image(name)
+            typer.echo(f"{name}: {image.digest}")

@@ -1,0 +1,238 @@
+"""``harness kernels``: what there is, locked, fetched, booted, looked into."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.common import assembly, laboratory, show
+from harness.errors import HarnessError, UsageError
+from harness.guest.terminal import attach
+from harness.kernels import add as adding
+from harness.kernels import locking, tools
+from harness.kernels.lock import KERNELS_LOCK
+from harness.kernels.schema import describe
+from harness.scenarios.shell import container_shell
+from harness.trace import census
+
+app = typer.Typer(help="Kernels of the catalog.", no_args_is_help=True)
+
+Accel = Annotated[str, typer.Option("--accel", help="auto, kvm or tcg")]
+Adhoc = Annotated[
+    list[str] | None, typer.Option("--kernel", help="NAME=PATH[,modules=DIR]: also this bzImage")
+]
+
+
+@app.command("list")
+def list_() -> None:
+    """List the catalog: name, locked release, source, engine, tags."""
+    with assembly() as made:
+        rows = []
+        for entry in made.entries:
+            lock = made.locks.get(entry.name)
+            rows.append(
+                [
+                    entry.name,
+                    ", ".join(entry.aliases),
+                    lock.release if lock else "not locked",
+                    describe(entry.source, entry.flavour),
+                    f"{entry.engine}{f' ({entry.seccomp})' if entry.seccomp else ''}",
+                    str(entry.cgroup or "v2"),
+                    ", ".join(entry.tags),
+                ]
+            )
+        show(["name", "aliases", "release", "source", "engine", "cgroup", "tags"], rows)
+
+
+@app.command()
+def lock(
+    names: Annotated[list[str] | None, typer.Argument(help="kernels or tool sets")] = None,
+) -> None:
+    """Resolve kernels (and tool sets) anew and write the lock file; all of them without NAMES."""
+    with assembly() as made:
+        specs = tools.load_tools()
+        entries = {entry.name: entry for entry in made.entries}
+        wanted = names or [*entries, *specs]
+        unknown = [name for name in wanted if name not in entries and name not in specs]
+        if unknown:
+            raise UsageError(
+                f"unknown kernel or tool set {unknown[0]!r}; known: {', '.join([*entries, *specs])}"
+            )
+        file = made.kernel_directories[-1] / KERNELS_LOCK
+        kernels = [name for name in wanted if name in entries]
+        sets = [name for name in wanted if name in specs]
+        done = [
+            *locking.lock_kernels(kernels, made.entries, file=file, resolver=made.resolver),
+            *locking.lock_tools(sets, specs, file=tools.tools_lock_file(), resolver=made.resolver),
+        ]
+        missing = False
+        for each in done:
+            missing = missing or (each.after is None and bool(names))
+            typer.echo(_change(each))
+        if missing:
+            raise typer.Exit(1)
+
+
+def _change(each: locking.Locked) -> str:
+    if each.after is None:
+        return f"{each.name}: not locked: {each.problem}"
+    after = each.after.release or f"{len(each.after.packages)} packages"
+    if each.before is None:
+        return f"{each.name}: {after}"
+    if each.before == each.after:
+        return f"{each.name}: {after}, unchanged"
+    return f"{each.name}: {each.before.release or 'before'} -> {after}"
+
+
+@app.command()
+def fetch(names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Fetch kernels into the store; all that are locked without NAMES."""
+    with assembly() as made:
+        chosen = [made.entry(name) for name in names] if names else list(made.entries)
+        failed = False
+        for entry in chosen:
+            if not names and entry.name not in made.locks:
+                continue
+            try:
+                host, _ = made.host(entry)
+            except HarnessError as error:
+                failed = True
+                sys.stderr.write(f"harness: {entry.name}: {error}\n")
+                continue
+            typer.echo(f"{entry.name}: {host.kernel.release} ({host.kernel.origin})")
+        if failed:
+            raise typer.Exit(1)
+
+
+@app.command()
+def boot(name: str, accel: Accel = "auto", kernel: Adhoc = None) -> None:
+    """Boot a kernel, say how long it took, and end it."""
+    with assembly(accelerator=accel, adhoc=tuple(kernel or ())) as made:
+        lab = laboratory(made)
+        ready = lab.ready(made.entry(name))
+        with made.apparatus.booted(ready.machine) as guest:
+            said = guest.run("uname -a").stdout.decode().strip()
+            seconds = ", ".join(f"{key} {value:.2f} s" for key, value in guest.durations.items())
+            typer.echo(f"{said}\n{seconds} ({ready.machine.accelerator})")
+
+
+@app.command()
+def shell(
+    name: str,
+    image: Annotated[str, typer.Option(help="run the shell in a container of this image")] = "",
+    command: Annotated[list[str] | None, typer.Argument(help="instead of a shell")] = None,
+    accel: Accel = "auto",
+    kernel: Adhoc = None,
+) -> None:
+    """Open a shell in a guest, or in a container of an image on that kernel."""
+    with assembly(accelerator=accel, adhoc=tuple(kernel or ())) as made:
+        lab = laboratory(made, *([image] if image else []))
+        entry = made.entry(name)
+        if image:
+            status = container_shell(
+                lab.request_for_shell(entry, image),
+                made.apparatus,
+                lab.instruments,
+                command,
+                terminal=sys.stdin.isatty(),
+            )
+            raise typer.Exit(status)
+        ready = lab.ready(entry)
+        with made.apparatus.booted(ready.machine) as guest:
+            words = " ".join(command) if command else "exec sh -l"
+            raise typer.Exit(attach(guest.transport, words))
+
+
+@app.command()
+def syscalls(
+    name: str,
+    vs: Annotated[str, typer.Option(help="compare with this kernel")] = "",
+    abi: Annotated[str, typer.Option(help="x86_64 or i386")] = "x86_64",
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+    accel: Accel = "auto",
+    kernel: Adhoc = None,
+) -> None:
+    """Print which system calls a kernel really implements, and how another differs."""
+    with assembly(accelerator=accel, adhoc=tuple(kernel or ())) as made:
+        lab = laboratory(made)
+        table = lab.instruments.syscalls
+        mine = lab.ready(made.entry(name)).survey.census
+        if abi not in mine.implemented:
+            raise UsageError(f"{name} runs no {abi} programs: there is no census of them")
+        lacking = [table.name(n, abi) for n in census.missing(mine, table, abi)]
+        facts: dict[str, object] = {
+            "kernel": name,
+            "release": mine.release,
+            "abi": abi,
+            "implemented": len(mine.implemented[abi]),
+            "way": mine.ways[abi],
+            "missing": lacking,
+            "disagreements": list(mine.disagreements),
+            "notes": list(mine.notes),
+        }
+        if vs:
+            other = lab.ready(made.entry(vs)).survey.census
+            change = census.compare(mine, other, abi)
+            facts["vs"] = vs
+            facts["added"] = [table.name(number, abi) for number in change.added]
+            facts["removed"] = [table.name(number, abi) for number in change.removed]
+        typer.echo(json.dumps(facts, indent=2) if as_json else _census_text(facts))
+
+
+def _census_text(facts: dict[str, object]) -> str:
+    def words(key: str) -> str:
+        found = facts[key]
+        return ", ".join(map(str, found)) if isinstance(found, list) and found else "none"
+
+    lines = [
+        f"{facts['kernel']} ({facts['release']}): {facts['implemented']} {facts['abi']} system "
+        f"calls, by {facts['way']}",
+        f"missing: {words('missing')}",
+        f"the two ways disagree on: {words('disagreements')}",
+    ]
+    if "vs" in facts:
+        lines += [
+            f"{facts['vs']} adds: {words('added')}",
+            f"{facts['vs']} lacks: {words('removed')}",
+        ]
+    notes = facts["notes"]
+    return "\n".join([*lines, *(map(str, notes) if isinstance(notes, list) else ())])
+
+
+@app.command()
+def add(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="packages of one kernel, or a bzImage")
+    ] = None,
+    name: Annotated[str, typer.Option("--name")] = "",
+    host: Annotated[bool, typer.Option("--host", help="the running host's own kernel")] = False,
+    modules: Annotated[Path | None, typer.Option(help="lib/modules/RELEASE of a bzImage")] = None,
+) -> None:
+    """Take a kernel at hand into the user's catalog: .rpm, .deb, bzImage, or the host's own."""
+    if not name or bool(paths) == host:
+        raise UsageError("give --name and either files or --host")
+    with assembly() as made:
+        user = made.options.rootdir / "kernels"
+        if host:
+            added = adding.add_running(name, user=user, fetcher=made.fetcher)
+        elif paths and len(paths) == 1 and paths[0].suffix not in (".rpm", ".deb"):
+            added = adding.add_image(
+                paths[0], name, user=user, fetcher=made.fetcher, modules=modules
+            )
+        else:
+            added = adding.add(paths or [], name, user=user, fetcher=made.fetcher)
+        typer.echo(f"{name}: {added.kernel.release}, in {user / 'catalog.yaml'}")
+
+
+@app.command()
+def push(name: str, ref: str) -> None:
+    """Put a kernel into a registry as an image, for a catalog entry of type oci."""
+    from harness.kernels import oci_source
+
+    with assembly() as made:
+        host, _ = made.host(made.entry(name))
+        typer.echo(oci_source.push(host.kernel, ref, store=made.store))

@@ -1,0 +1,132 @@
+"""What this machine has of what the harness needs, and the remedy for what it lacks."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from harness import process
+from harness.assembly import Assembly
+from harness.errors import HarnessError
+from harness.guest import accelerator, qemu
+
+_LIMIT = 20.0
+_ROOM = 10 << 30
+"""Bytes that a full set of kernels and images takes, and as much again to work with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing looked at. ``needed``: without it no cell runs."""
+
+    what: str
+    found: str
+    good: bool
+    remedy: str = ""
+    needed: bool = False
+
+    @property
+    def mark(self) -> str:
+        """A word for the state, which colour never replaces."""
+        if self.good:
+            return "ok"
+        return "MISSING" if self.needed else "without"
+
+
+def examine(assembly: Assembly) -> list[Finding]:
+    """Look at programs, accelerator, user namespaces, store and locks; changes nothing."""
+    return [
+        _qemu(),
+        *_programs(),
+        _accelerator(),
+        _user_namespaces(),
+        *_store(assembly),
+        _locks(assembly),
+    ]
+
+
+def _qemu() -> Finding:
+    try:
+        return Finding(what="QEMU", found=qemu.version(), good=True, needed=True)
+    except HarnessError as error:
+        return Finding(
+            what="QEMU",
+            found=str(error),
+            good=False,
+            remedy="install qemu-system-x86",
+            needed=True,
+        )
+
+
+def _programs() -> Iterator[Finding]:
+    known = (
+        ("gpgv", "gpgv", "signatures of package archives", True),
+        ("skopeo", "skopeo", "images of registries, oci: and docker-archive:", False),
+        ("mmdebstrap", "mmdebstrap", "Debian recipes, which the default images are", False),
+        ("rpmkeys", "rpm", "kernels of rpm repositories: 3.10, 4.18, 5.14", False),
+        ("gpg", "gpg", "keys of rpm repositories", False),
+    )
+    for program, package, purpose, needed in known:
+        path = shutil.which(program)
+        yield Finding(
+            what=program,
+            found=path or f"not installed; needed for {purpose}",
+            good=path is not None,
+            remedy="" if path else f"install {package}",
+            needed=needed,
+        )
+
+
+def _accelerator() -> Finding:
+    obstacle = accelerator.obstacle()
+    if obstacle:
+        return Finding(
+            what="KVM",
+            found=obstacle,
+            good=False,
+            remedy="guests are emulated: about ten times slower",
+        )
+    return Finding(
+        what="KVM",
+        found=f"{accelerator.DEVICE} opens; the first session proves that a guest boots",
+        good=True,
+    )
+
+
+def _user_namespaces() -> Finding:
+    try:
+        process.run(["unshare", "--user", "--map-root-user", "true"], limit=_LIMIT)
+    except HarnessError as error:
+        return Finding(
+            what="user namespaces",
+            found=str(error),
+            good=False,
+            remedy="Debian recipes need them, or root: sysctl kernel.unprivileged_userns_clone=1",
+        )
+    return Finding(what="user namespaces", found="work", good=True)
+
+
+def _store(assembly: Assembly) -> Iterator[Finding]:
+    root = assembly.store.root
+    entries = assembly.store.entries() if root.exists() else []
+    size = sum(entry.size for entry in entries)
+    there = next(path for path in (root, *root.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    yield Finding(
+        what="store",
+        found=f"{root}: {len(entries)} entries, {size / 1e6:.0f} MB, {free / 1e9:.1f} GB free",
+        good=free > _ROOM,
+        remedy="" if free > _ROOM else "free some room, `harness store gc`, or set HARNESS_STORE",
+    )
+
+
+def _locks(assembly: Assembly) -> Finding:
+    open_ = [e.name for e in assembly.entries if e.name not in assembly.locks]
+    return Finding(
+        what="locks",
+        found=f"{len(assembly.locks)} kernels locked"
+        + (f"; not locked: {', '.join(open_)}" if open_ else ""),
+        good=True,
+        remedy="what is not locked is resolved when first used" if open_ else "",
+    )
