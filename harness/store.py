@@ -24,7 +24,8 @@ from filelock import FileLock
 
 from harness.errors import StoreError
 
-_ENTRY = "entry.json"
+RECORD = "entry.json"
+"""Name of the file that records what an entry is."""
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@-]{0,200}")
 _SIZE = "size:"
 
@@ -64,6 +65,11 @@ def size_of(path: Path) -> str:
     return f"{_SIZE}{path.stat().st_size}"
 
 
+def allocated(directory: Path) -> int:
+    """Return the bytes that files below ``directory`` occupy; holes take none."""
+    return sum(file.lstat().st_blocks * 512 for file in directory.rglob("*"))
+
+
 class Store:
     """Artefacts under ``root``, shared by any number of processes."""
 
@@ -80,11 +86,11 @@ class Store:
         """Return the entry's directory and mark it used, or None when it is not there."""
         path = self.path(kind, key)
         try:
-            os.utime(path / _ENTRY)
+            os.utime(path / RECORD)
         except FileNotFoundError:
             return None
         except OSError:  # a read-only store still serves
-            return path if (path / _ENTRY).exists() else None
+            return path if (path / RECORD).exists() else None
         return path
 
     def make(
@@ -134,8 +140,9 @@ class Store:
                     for file in sorted(fresh.rglob("*"))
                     if file.is_file() and not file.is_symlink()
                 }
-                record = {"label": label, "made": time.time(), "files": files}
-                (fresh / _ENTRY).write_text(json.dumps(record, indent=1))
+                size = allocated(fresh)
+                record = {"label": label, "made": time.time(), "size": size, "files": files}
+                (fresh / RECORD).write_text(json.dumps(record, indent=1))
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if path.exists():  # half an entry cannot be: it lacks only its record
                     shutil.rmtree(path)
@@ -172,18 +179,22 @@ class Store:
     def entries(self) -> list[Entry]:
         """List every entry, by kind and key."""
         found = []
-        for record in sorted(self.root.glob(f"*/*/{_ENTRY}")):
+        for record in sorted(self.root.glob(f"*/*/{RECORD}")):
             path = record.parent
-            size = sum(f.lstat().st_blocks * 512 for f in path.rglob("*"))
-            label = json.loads(record.read_text()).get("label", "")
-            found.append(
-                Entry(path.parent.name, path.name, path, label, size, record.stat().st_mtime)
-            )
+            try:
+                used = record.stat().st_mtime
+                facts = json.loads(record.read_text())
+            except FileNotFoundError:  # another process removes it
+                continue
+            except ValueError as error:
+                raise StoreError(f"{record} is damaged: remove {path}") from error
+            size = facts["size"] if "size" in facts else allocated(path)
+            found.append(Entry(path.parent.name, path.name, path, facts["label"], size, used))
         return found
 
     def verify(self, entry: Entry) -> list[str]:
         """Return the files of an entry that are not what was made, as sentences."""
-        record = json.loads((entry.path / _ENTRY).read_text())
+        record = json.loads((entry.path / RECORD).read_text())
         problems = []
         for name, expected in record["files"].items():
             file = entry.path / name
@@ -200,7 +211,7 @@ class Store:
         """Remove an entry, its record first, so that no half of it is ever trusted."""
         path = self.path(kind, key)
         with self._translated():
-            (path / _ENTRY).unlink(missing_ok=True)
+            (path / RECORD).unlink(missing_ok=True)
             shutil.rmtree(path, ignore_errors=True)
 
     def gc(self, older_than: float) -> list[Entry]:
@@ -220,6 +231,9 @@ class Store:
         try:
             yield
         except OSError as error:
+            if not self._inside(error.filename):
+                # What an entry is made from: a build raises it, and the store is not to blame.
+                raise StoreError(f"{error.filename}: {error.strerror}") from error
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 remedy = "free some room, run `harness store gc`, or set HARNESS_STORE"
                 raise StoreError(f"no space left in the store {self.root}: {remedy}") from error
@@ -229,3 +243,9 @@ class Store:
                     "your own"
                 ) from error
             raise
+
+    def _inside(self, name: object) -> bool:
+        """Tell whether an error's file is the store's; one without a name is taken for it."""
+        if not isinstance(name, str):
+            return True
+        return Path(name).absolute().is_relative_to(self.root.absolute())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -11,7 +13,8 @@ from harness.errors import HarnessError
 
 app = typer.Typer(
     name="harness",
-    help="Container images on real kernels: what `pytest --kernels=...` works with.",
+    help="Container images on real kernels: what `pytest --kernels=...` works with. "
+    "Catalogs are read from ./kernels and ./images, beside those that come along.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -20,6 +23,24 @@ app.add_typer(kernels.app, name="kernels")
 app.add_typer(images.app, name="images")
 app.add_typer(stores.app, name="store")
 machine.register(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pytest-kernels {metadata.version('pytest-kernels')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""
 
 
 def main() -> None:

@@ -8,13 +8,27 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from harness.assembly import Assembly, Options
 from harness.images import catalog
 from harness.laboratory import Laboratory
+
+Accel = Annotated[
+    str, typer.Option("--accel", metavar="auto|kvm|tcg", help="What runs the guests.")
+]
+Adhoc = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kernel",
+        metavar="NAME=PATH[,modules=DIR]",
+        help="Also this bzImage, under that name; may be given several times.",
+    ),
+]
 
 
 class Lines:

@@ -11,7 +11,16 @@ from harness.cli.common import assembly, laboratory, show
 from harness.images import catalog
 from harness.images.catalog import Recipe
 
-app = typer.Typer(help="Images of the catalog.", no_args_is_help=True)
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="IMAGE",
+        help="Names of the catalog; for fetch also docker://..., oci:... or docker-archive:...",
+        show_default=False,
+    ),
+]
+
+app = typer.Typer(help="Images: listed, locked, made ready.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -31,8 +40,8 @@ def list_() -> None:
 
 
 @app.command()
-def lock(names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
-    """Pin the digests of the registries' images."""
+def lock(names: Names = None) -> None:
+    """Pin the digests of images that come from registries; without names all of them."""
     with assembly() as made:
         entries = laboratory(made).images
         user = Path.cwd() / "images"
@@ -44,8 +53,8 @@ def lock(names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
 
 
 @app.command()
-def fetch(names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
-    """Make images ready: fetched or built, unpacked in a guest, on a disk of the store."""
+def fetch(names: Names = None) -> None:
+    """Make images ready: fetched or built, unpacked in a guest, kept as a disk in the store."""
     with assembly() as made:
         lab = laboratory(made, *(names or ()))
         for name in names or lab.images:

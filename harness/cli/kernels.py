@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.common import assembly, laboratory, show
+from harness.cli.common import Accel, Adhoc, assembly, laboratory, show
 from harness.errors import HarnessError, UsageError
 from harness.guest.terminal import attach
 from harness.kernels import add as adding
@@ -19,12 +19,11 @@ from harness.kernels.schema import describe
 from harness.scenarios.shell import container_shell
 from harness.trace import census
 
-app = typer.Typer(help="Kernels of the catalog.", no_args_is_help=True)
+app = typer.Typer(
+    help="Kernels: listed, locked, fetched, booted, looked into, added.", no_args_is_help=True
+)
 
-Accel = Annotated[str, typer.Option("--accel", help="auto, kvm or tcg")]
-Adhoc = Annotated[
-    list[str] | None, typer.Option("--kernel", help="NAME=PATH[,modules=DIR]: also this bzImage")
-]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A kernel, by name or alias.")]
 
 
 @app.command("list")
@@ -50,9 +49,12 @@ def list_() -> None:
 
 @app.command()
 def lock(
-    names: Annotated[list[str] | None, typer.Argument(help="kernels or tool sets")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Kernels or tool sets.", show_default=False),
+    ] = None,
 ) -> None:
-    """Resolve kernels (and tool sets) anew and write the lock file; all of them without NAMES."""
+    """Resolve kernels and tool sets anew and write the lock file; without names all of them."""
     with assembly() as made:
         specs = tools.load_tools()
         entries = {entry.name: entry for entry in made.entries}
@@ -89,8 +91,13 @@ def _change(each: locking.Locked) -> str:
 
 
 @app.command()
-def fetch(names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
-    """Fetch kernels into the store; all that are locked without NAMES."""
+def fetch(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Kernels, by name or alias.", show_default=False),
+    ] = None,
+) -> None:
+    """Fetch kernels into the store; without names all that are locked."""
     with assembly() as made:
         chosen = [made.entry(name) for name in names] if names else list(made.entries)
         failed = False
@@ -109,7 +116,7 @@ def fetch(names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
 
 
 @app.command()
-def boot(name: str, accel: Accel = "auto", kernel: Adhoc = None) -> None:
+def boot(name: Name, accel: Accel = "auto", kernel: Adhoc = None) -> None:
     """Boot a kernel, say how long it took, and end it."""
     with assembly(accelerator=accel, adhoc=tuple(kernel or ())) as made:
         lab = laboratory(made)
@@ -122,9 +129,24 @@ def boot(name: str, accel: Accel = "auto", kernel: Adhoc = None) -> None:
 
 @app.command()
 def shell(
-    name: str,
-    image: Annotated[str, typer.Option(help="run the shell in a container of this image")] = "",
-    command: Annotated[list[str] | None, typer.Argument(help="instead of a shell")] = None,
+    name: Name,
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="COMMAND",
+            help="Instead of a shell; put -- before one with options.",
+            show_default=False,
+        ),
+    ] = None,
+    image: Annotated[
+        str,
+        typer.Option(
+            metavar="REF",
+            help="In a container of this image: a name of the catalog, docker://..., "
+            "oci:DIR[:TAG] or docker-archive:FILE.",
+            show_default=False,
+        ),
+    ] = "",
     accel: Accel = "auto",
     kernel: Adhoc = None,
 ) -> None:
@@ -149,10 +171,13 @@ def shell(
 
 @app.command()
 def syscalls(
-    name: str,
-    vs: Annotated[str, typer.Option(help="compare with this kernel")] = "",
-    abi: Annotated[str, typer.Option(help="x86_64 or i386")] = "x86_64",
-    as_json: Annotated[bool, typer.Option("--json")] = False,
+    name: Name,
+    vs: Annotated[
+        str,
+        typer.Option(metavar="OTHER", help="Compare with this kernel.", show_default=False),
+    ] = "",
+    abi: Annotated[str, typer.Option(metavar="x86_64|i386", help="Whose system calls.")] = "x86_64",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     accel: Accel = "auto",
     kernel: Adhoc = None,
 ) -> None:
@@ -206,11 +231,21 @@ def _census_text(facts: dict[str, object]) -> str:
 @app.command()
 def add(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="packages of one kernel, or a bzImage")
+        list[Path] | None,
+        typer.Argument(
+            metavar="FILE", help="Packages of one kernel, or a bzImage.", show_default=False
+        ),
     ] = None,
-    name: Annotated[str, typer.Option("--name")] = "",
-    host: Annotated[bool, typer.Option("--host", help="the running host's own kernel")] = False,
-    modules: Annotated[Path | None, typer.Option(help="lib/modules/RELEASE of a bzImage")] = None,
+    name: Annotated[
+        str, typer.Option("--name", help="What it is called from now on.", show_default=False)
+    ] = "",
+    host: Annotated[
+        bool, typer.Option("--host", help="The running host's own kernel, instead of files.")
+    ] = False,
+    modules: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A bzImage's modules: lib/modules/RELEASE."),
+    ] = None,
 ) -> None:
     """Take a kernel at hand into the user's catalog: .rpm, .deb, bzImage, or the host's own."""
     if not name or bool(paths) == host:
@@ -229,7 +264,10 @@ def add(
 
 
 @app.command()
-def push(name: str, ref: str) -> None:
+def push(
+    name: Name,
+    ref: Annotated[str, typer.Argument(metavar="REF", help="docker://REGISTRY/REPOSITORY[:TAG]")],
+) -> None:
     """Put a kernel into a registry as an image, for a catalog entry of type oci."""
     from harness.kernels import oci_source
 

@@ -8,11 +8,15 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.common import assembly, laboratory, show
+from harness.cli.common import Accel, assembly, laboratory, show
+from harness.errors import UsageError
 
 
 def doctor() -> None:
-    """Say what is installed, which accelerator works, how large the store is, and each remedy."""
+    """Say what this machine has and lacks, and the remedy for each.
+
+    The exit status is 1 when something is missing without which no cell runs.
+    """
     from harness.doctor import examine
 
     with assembly() as made:
@@ -26,19 +30,33 @@ def doctor() -> None:
 
 
 def bench(
-    kernels: Annotated[str, typer.Option(help="as pytest's --kernels")] = "tag:lts,latest",
-    out: Annotated[Path | None, typer.Option("--json", help="write the figures here")] = None,
-    repeat: Annotated[int, typer.Option(help="runs of each figure")] = 5,
-    accel: Annotated[str, typer.Option("--accel")] = "auto",
+    kernels: Annotated[
+        str, typer.Option(metavar="EXPR", help="Kernels to measure, as pytest's --kernels has it.")
+    ] = "tag:lts,latest",
+    out: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures here.")
+    ] = None,
+    repeat: Annotated[int, typer.Option(metavar="N", min=1, help="Runs of each figure.")] = 5,
+    with_matrix: Annotated[
+        bool, typer.Option("--matrix", help="Also time pytest here, three times; takes long.")
+    ] = False,
+    accel: Accel = "auto",
 ) -> None:
-    """Measure cold boots, restores, a cell's cost and tracing's, as ratios in one run."""
+    """Measure boots, restores, a cell's cost and tracing's, in turn and as ratios."""
     from harness import bench as benchmark
 
+    if out is not None and not out.parent.is_dir():
+        raise UsageError(f"--json={out}: there is no directory {out.parent}")
     with assembly(accelerator=accel) as made:
-        figures = benchmark.measure(laboratory(made), kernels, repeat)
+        lab = laboratory(made)
+        figures = benchmark.measure(lab, kernels, repeat)
+        if with_matrix:
+            figures["matrix"] = benchmark.matrix(lab, kernels)
         typer.echo(benchmark.table(figures))
         if out is not None:
             out.write_text(json.dumps(figures, indent=2) + "\n")
+        if any("problem" in kernel for kernel in figures["kernels"]):
+            raise typer.Exit(1)
 
 
 def register(app: typer.Typer) -> None:

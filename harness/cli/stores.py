@@ -1,16 +1,28 @@
-"""``harness store``: what is kept, how much of it, and whether it is intact."""
+"""``harness store``: what is kept, whether it is intact, and how it travels."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.cli.common import assembly, show
+from harness import archive
+from harness.assembly import Assembly
+from harness.cli.common import assembly, laboratory, show
+from harness.errors import UsageError
+from harness.images import prepare
+from harness.kernels import selection
+from harness.model import HostEntry
+from harness.store import Entry
 
-app = typer.Typer(help="The artefact store.", no_args_is_help=True)
+app = typer.Typer(
+    help="The artefact store: kernels, guest tools, images, snapshots; each made once, and kept.",
+    no_args_is_help=True,
+)
 _DAY = 86400.0
 
 
@@ -36,7 +48,9 @@ def ls() -> None:
 
 @app.command()
 def gc(
-    keep: Annotated[float, typer.Option(help="days without use after which an entry goes")] = 30.0,
+    keep: Annotated[
+        float, typer.Option(metavar="DAYS", min=0.0, help="Entries used since then stay.")
+    ] = 30.0,
 ) -> None:
     """Remove what was not used for some days, and what killed processes left."""
     with assembly() as made:
@@ -48,12 +62,101 @@ def gc(
 def verify() -> None:
     """Check every file of the store against what was recorded when it was made."""
     with assembly() as made:
-        problems = [
-            problem for entry in made.store.entries() for problem in made.store.verify(entry)
-        ]
+        entries = made.store.entries()
+        problems = [problem for entry in entries for problem in made.store.verify(entry)]
         for problem in problems:
             sys.stderr.write(f"harness: {problem}\n")
         if problems:
             sys.stderr.write("harness: remove what is damaged; it is made anew when needed\n")
             raise typer.Exit(1)
-        typer.echo(f"{len(made.store.entries())} entries intact")
+        typer.echo(f"{len(entries)} entries intact")
+
+
+@app.command("export")
+def export_(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME",
+            help="Kernels (as pytest's --kernels has them) and images.",
+            show_default=False,
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All locked kernels and all images of the catalog.")
+    ] = False,
+) -> None:
+    """Write kernels and images, with all guest tools, to standard output.
+
+    For a machine that reaches no mirror and no registry: `harness store export 5.10 redis >FILE`
+    here, `harness store import FILE` there. What the store lacks is fetched or built first.
+    """
+    if bool(names) == everything:
+        raise UsageError("give names of kernels and images, or --all")
+    if sys.stdout.isatty():
+        raise UsageError("an archive is nothing for a terminal: add `>FILE`")
+    with assembly() as made:
+        packed = archive.pack(made.store, _meant(made, names or ()), sys.stdout.buffer)
+        made.progress.say(
+            f"{packed.entries} entries, {packed.size / 1e6:.1f} MB, sha256 {packed.sha256}"
+        )
+
+
+def _meant(made: Assembly, names: Sequence[str]) -> list[Entry]:
+    """Return the store's entries that kernels and images consist of; without names, all."""
+    lab = laboratory(made)
+    kernels = [] if names else [entry for entry in made.entries if entry.name in made.locks]
+    images = [] if names else list(lab.images)
+    for name in names:
+        found = _kernels(made, name, also_image=name in lab.images)
+        kernels += found
+        images += [name] if name in lab.images else []
+    apparatus = made.apparatus
+    trees = [apparatus.tool_set(name).root.parent for name in apparatus.specs]
+    trees += [made.host(entry)[0].kernel.vmlinuz.parent for entry in kernels]
+    for name in images:
+        trees.append(prepare.obtain(lab.images[name], workshop=lab.workshop).layout.root.parent)
+        trees.append(lab.image(name).disk.parent)
+    wanted = {(tree.parent.name, tree.name) for tree in trees}
+    return [entry for entry in made.store.entries() if (entry.kind, entry.key) in wanted]
+
+
+def _kernels(made: Assembly, name: str, *, also_image: bool) -> list[HostEntry]:
+    try:
+        return selection.select(name, made.entries, made.locks)
+    except UsageError as error:
+        if also_image:
+            return []
+        raise UsageError(
+            f"{name!r} is neither an image of the catalog nor a kernel: {error}"
+        ) from (error)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="What `harness store export` wrote; - for stdin.")
+    ],
+) -> None:
+    """Take an archive into the store, once all of it was verified.
+
+    Its contents are held against the sha256 sums inside; that it is the archive you meant, the
+    sha256 of the whole tells, which both commands print.
+    """
+    with assembly() as made:
+        if str(file) == "-":
+            done = archive.unpack(made.store, sys.stdin.buffer)
+        else:
+            try:
+                opened = file.open("rb")
+            except OSError as error:
+                raise UsageError(f"{file}: {error.strerror}") from error
+            with opened as source:
+                done = archive.unpack(made.store, source)
+        rows = [
+            [a.kind, a.label, f"{a.size / 1e6:.1f}", "" if a.new else "was there"]
+            for a in done.arrived
+        ]
+        show(["kind", "what", "MB", ""], rows)
+        new = sum(arrived.new for arrived in done.arrived)
+        typer.echo(f"{new} of {len(done.arrived)} entries new; sha256 {done.sha256}")

@@ -256,6 +256,11 @@ class Keeper:
             with self._lock:
                 self._running.discard(running)
 
+    def running(self) -> list[Qemu]:
+        """Return what runs now."""
+        with self._lock:
+            return list(self._running)
+
     def end(self) -> None:
         """End every QEMU and let none start any more."""
         with self._lock:

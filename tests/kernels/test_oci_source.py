@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from aptarchive import bzimage
-from images.conftest import Builder, Member, Registry, running_registry, tar_of
+from ociimages import Builder, Member, Registry, running_registry, tar_of
 
 from harness.errors import ConfigError, ImageError, UnavailableError
 from harness.kernels import catalog, oci_source, sources

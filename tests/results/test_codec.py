@@ -5,7 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
-import jsonschema  # type: ignore[import-untyped]
+import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

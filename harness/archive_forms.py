@@ -1,0 +1,67 @@
+"""What an archive's manifest looks like: outside data, so nothing of it is believed."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from harness.store import RECORD
+
+
+def _relative(text: str) -> str:
+    path = PurePosixPath(text)
+    if path.is_absolute() or ".." in path.parts or str(path) != text or text in (".", RECORD):
+        raise ValueError(f"{text!r} does not stay inside its entry")
+    return text
+
+
+_Inside = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_relative)]
+_Mode = Annotated[int, Field(ge=0, le=0o777)]
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DirectoryForm(_Form):
+    """A directory of an entry; each one is listed after the one that it lies in."""
+
+    path: _Inside
+    mode: _Mode
+
+
+class FileForm(_Form):
+    """A file of an entry; its content is the archive's member of that sha256."""
+
+    path: _Inside
+    mode: _Mode
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    size: Annotated[int, Field(ge=0)]
+
+
+class LinkForm(_Form):
+    """A symbolic link of an entry. It may point anywhere: guests follow it, not the host."""
+
+    path: _Inside
+    target: Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class EntryForm(_Form):
+    """One entry of the store."""
+
+    kind: Literal["kernels", "tools", "layouts", "disks"]
+    key: str
+    label: str
+    directories: tuple[DirectoryForm, ...] = ()
+    files: tuple[FileForm, ...] = ()
+    links: tuple[LinkForm, ...] = ()
+
+
+class Manifest(_Form):
+    """What an archive holds."""
+
+    format: Literal[1]
+    made: float
+    entries: tuple[EntryForm, ...]
