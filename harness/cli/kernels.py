@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -165,8 +166,14 @@ def shell(
             raise typer.Exit(status)
         ready = lab.ready(entry)
         with made.apparatus.booted(ready.machine) as guest:
-            words = " ".join(command) if command else "exec sh -l"
-            raise typer.Exit(attach(guest.transport, words))
+            raise typer.Exit(attach(guest.transport, _shell_line(command)))
+
+
+def _shell_line(command: list[str] | None) -> str:
+    """Return what the guest's shell gets: a single word is a line of it already."""
+    if not command:
+        return "exec sh -l"
+    return command[0] if len(command) == 1 else shlex.join(command)
 
 
 @app.command()

@@ -4,35 +4,48 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import sys
 import termios
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import paramiko
 
+from harness.errors import GuestError
+
+PULSE = 1.0
+"""Seconds of silence after which the guest is nudged, as :mod:`harness.guest.ssh` explains."""
 _CHUNK = 1 << 16
+_SIGNALLED = 255
+"""The status that ssh(1) ends with when a signal ended the command."""
 
 
 def attach(transport: paramiko.Transport, command: str) -> int:
     """Run a command of the guest's shell on this process's terminal; return its exit status.
 
     Where standard input is no terminal, the command gets it as it is.
+
+    Raises:
+        GuestError: the connection broke.
     """
     with transport.open_session() as channel:
         interactive = sys.stdin.isatty()
         if interactive:
-            size = shutil.get_terminal_size()
+            size = os.get_terminal_size(sys.stdin.fileno())
             term = os.environ.get("TERM", "vt100")
             channel.get_pty(term, size.columns, size.lines)
         channel.exec_command(command)
-        with _raw(interactive), _resized(channel):
-            _relay(channel)
-        return channel.recv_exit_status()
+        with _raw(interactive), _resized(channel, interactive):
+            _relay(channel, transport)
+        status = channel.recv_exit_status()
+    if status >= 0:
+        return status
+    if not transport.is_active():
+        raise GuestError("the connection to the guest broke: the guest has ended")
+    return _SIGNALLED
 
 
 @contextmanager
@@ -50,9 +63,13 @@ def _raw(interactive: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _resized(channel: paramiko.Channel) -> Iterator[None]:
+def _resized(channel: paramiko.Channel, interactive: bool) -> Iterator[None]:
+    if not interactive:
+        yield
+        return
+
     def resize(number: int, frame: FrameType | None) -> None:
-        size = shutil.get_terminal_size()
+        size = os.get_terminal_size(sys.stdin.fileno())
         channel.resize_pty(size.columns, size.lines)
 
     before = signal.signal(signal.SIGWINCH, resize)
@@ -62,15 +79,17 @@ def _resized(channel: paramiko.Channel) -> Iterator[None]:
         signal.signal(signal.SIGWINCH, before)
 
 
-def _relay(channel: paramiko.Channel) -> None:
+def _relay(channel: paramiko.Channel, transport: paramiko.Transport) -> None:
     keyboard = sys.stdin.fileno()
     listening = [channel.fileno(), keyboard]
     while True:
-        ready, _, _ = select.select(listening, [], [])
+        ready, _, _ = select.select(listening, [], [], PULSE)
+        if not ready:
+            transport.send_ignore(8)
         if keyboard in ready:
             typed = os.read(keyboard, _CHUNK)
             if typed:
-                channel.sendall(typed)
+                _send(channel, typed)
             else:
                 channel.shutdown_write()
                 listening.remove(keyboard)
@@ -81,9 +100,19 @@ def _relay(channel: paramiko.Channel) -> None:
 def _show(channel: paramiko.Channel) -> bool:
     """Pass on what came; False at the end of all output."""
     if channel.recv_stderr_ready():
-        os.write(sys.stderr.fileno(), channel.recv_stderr(_CHUNK))
+        _write(sys.stderr.fileno(), channel.recv_stderr(_CHUNK))
         return True
     if channel.recv_ready():
-        os.write(sys.stdout.fileno(), channel.recv(_CHUNK))
+        _write(sys.stdout.fileno(), channel.recv(_CHUNK))
         return True
     return not (channel.eof_received or channel.closed)
+
+
+def _send(channel: paramiko.Channel, typed: bytes) -> None:
+    with suppress(OSError):  # the command has ended; its status tells
+        channel.sendall(typed)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
