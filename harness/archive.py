@@ -229,8 +229,6 @@ def _place(store: Store, form: EntryForm, scratch: Path, uses: Counter[str]) -> 
             (into / directory.path).mkdir()
         for file in form.files:
             content, target = scratch / file.sha256, into / file.path
-            if target.exists():
-                raise FileExistsError(f"{file.path} is there twice")
             uses[file.sha256] -= 1
             if uses[file.sha256]:
                 shutil.copyfile(content, target)
@@ -242,10 +240,7 @@ def _place(store: Store, form: EntryForm, scratch: Path, uses: Counter[str]) -> 
         for directory in reversed(form.directories):
             (into / directory.path).chmod(directory.mode)
 
-    try:
-        store.make(form.kind, form.key, form.label, build)
-    except OSError as error:  # a path that is there twice, or lies in no directory
-        raise VerificationError(f"{form.kind}/{form.key} of the archive: {error}") from error
+    store.make(form.kind, form.key, form.label, build)
     size = sum(file.size for file in form.files)
     return Arrived(kind=form.kind, label=form.label, size=size, new=new)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from harness.store import RECORD
 
@@ -57,6 +57,23 @@ class EntryForm(_Form):
     directories: tuple[DirectoryForm, ...] = ()
     files: tuple[FileForm, ...] = ()
     links: tuple[LinkForm, ...] = ()
+
+    @model_validator(mode="after")
+    def _tree(self) -> Self:
+        """Refuse a path that is there twice, or lies in what is no directory of the entry."""
+        directories = {"."}
+        seen: set[str] = set()
+        members: tuple[DirectoryForm | FileForm | LinkForm, ...]
+        members = (*self.directories, *self.files, *self.links)
+        for member in members:
+            if member.path in seen:
+                raise ValueError(f"{member.path!r} is there twice")
+            if str(PurePosixPath(member.path).parent) not in directories:
+                raise ValueError(f"{member.path!r} lies in no directory of its entry")
+            seen.add(member.path)
+            if isinstance(member, DirectoryForm):
+                directories.add(member.path)
+        return self
 
 
 class Manifest(_Form):

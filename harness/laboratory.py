@@ -16,14 +16,22 @@ from harness.assembly import Assembly
 from harness.container.profiles import Catalogue, Chosen
 from harness.errors import GuestError, HarnessError, UsageError
 from harness.guest import slots
-from harness.guest.apparatus import BASE
+from harness.guest.apparatus import BASE, SLOTS
 from harness.guest.guest import Guest
 from harness.guest.qemu import Disk, Machine
 from harness.images.catalog import ImageEntry
 from harness.images.prepare import Workshop, prepare
 from harness.kernels.lock import LockResult
 from harness.kernels.selection import applies
-from harness.model import Accelerator, HostEntry, Image, Observation, Scenario, Verdict
+from harness.model import (
+    Accelerator,
+    HostEntry,
+    Image,
+    ImageConfig,
+    Observation,
+    Scenario,
+    Verdict,
+)
 from harness.scenarios.cell import Instruments, Request, run_cell, scenario_digest
 from harness.scenarios.survey import Survey, survey
 
@@ -36,6 +44,8 @@ DEBIAN = "debian"
 """The keyring that recipes are checked against."""
 BUILD_MEMORY = 2048
 """MiB of the guest that unpacks images."""
+NO_IMAGE = Image(name="", ref="", digest="", disk=Path(), slot=SLOTS[0], config=ImageConfig())
+"""What a guest without a container has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,20 +230,11 @@ class Laboratory:
         self, id: str, scenario: Scenario, image: str, entry: HostEntry, log: Path | None
     ) -> Observation:
         """Run a cell, or say why it cannot run; never raises for what a cell does."""
-        blank = Observation(
-            id=id,
-            scenario=scenario.name,
-            file=scenario.file,
-            image=image,
-            kernel=entry.name,
-            verdict=Verdict.SKIPPED,
-            scenario_digest=scenario_digest(scenario),
-            started=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        if not self._applies(scenario, entry):
+        blank = not_run(id, scenario, image, entry)
+        if not self.applies(scenario.kernels, entry):
             return replace(blank, reason=f"the scenario is for kernels {scenario.kernels}")
         try:
-            request = self._request(id, scenario, image, entry, log)
+            request = self.request(id, scenario, image, entry, log)
             with slots.taken(self.assembly.store, self.places):
                 return run_cell(request, self.assembly.apparatus, self.instruments)
         except UsageError as error:
@@ -248,21 +249,29 @@ class Laboratory:
             HarnessError: host or image cannot be had.
         """
         waiting = Scenario(name="shell", file="", line=0, images=(image,), steps=())
-        return self._request("shell", waiting, image, entry, None)
+        return self.request("shell", waiting, image, entry, None)
 
-    def _applies(self, scenario: Scenario, entry: HostEntry) -> bool:
+    def applies(self, expression: str, entry: HostEntry) -> bool:
+        """Tell whether a kernel is one of those that a selection means; empty means all."""
         lock = self.assembly.locks.get(entry.name)
         return applies(
-            scenario.kernels,
+            expression,
             name=entry.name,
             release=lock.release if lock else "",
             aliases=entry.aliases,
             tags=entry.tags,
         )
 
-    def _request(
+    def request(
         self, id: str, scenario: Scenario, image: str, entry: HostEntry, log: Path | None
     ) -> Request:
+        """Return the request of a cell with all that it needs at hand.
+
+        Without an image its guest has the empty disk in the image's place.
+
+        Raises:
+            HarnessError: host or image cannot be had.
+        """
         options, spec = self.assembly.options, scenario.container
         engine = spec.engine or entry.engine
         if engine is not entry.engine:
@@ -271,10 +280,11 @@ class Laboratory:
             spec = replace(spec, cap_add=(*spec.cap_add, *options.cap_add))
             scenario = replace(scenario, container=spec)
         ready = self.ready(entry)
-        prepared = self.image(image)
-        slot = self.assembly.apparatus.slot(prepared.slot)
+        prepared = self.image(image) if image else NO_IMAGE
+        slot = disk = self.assembly.apparatus.slot(prepared.slot)
         saved = self.snapshot(ready, replace(ready.machine, disks=(slot,)))
-        disk = Disk(serial="image", path=prepared.disk, format="qcow2", throw_away=True)
+        if image:
+            disk = Disk(serial="image", path=prepared.disk, format="qcow2", throw_away=True)
         return Request(
             id=id,
             scenario=scenario,
@@ -292,3 +302,17 @@ class Laboratory:
             traced=options.traced,
             log=log,
         )
+
+
+def not_run(id: str, scenario: Scenario, image: str, entry: HostEntry) -> Observation:
+    """Return the observation of a cell that was not run; why is left to say."""
+    return Observation(
+        id=id,
+        scenario=scenario.name,
+        file=scenario.file,
+        image=image,
+        kernel=entry.name,
+        verdict=Verdict.SKIPPED,
+        scenario_digest=scenario_digest(scenario),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )

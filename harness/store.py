@@ -231,8 +231,7 @@ class Store:
         try:
             yield
         except OSError as error:
-            if not self._inside(error.filename):
-                # What an entry is made from: a build raises it, and the store is not to blame.
+            if self._foreign(error):
                 raise StoreError(f"{error.filename}: {error.strerror}") from error
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 remedy = "free some room, run `harness store gc`, or set HARNESS_STORE"
@@ -244,8 +243,8 @@ class Store:
                 ) from error
             raise
 
-    def _inside(self, name: object) -> bool:
-        """Tell whether an error's file is the store's; one without a name is taken for it."""
-        if not isinstance(name, str):
-            return True
-        return Path(name).absolute().is_relative_to(self.root.absolute())
+    def _foreign(self, error: OSError) -> bool:
+        """Tell whether an error is another file's: a build also reads what it builds from."""
+        names = [name for name in (error.filename, error.filename2) if isinstance(name, str)]
+        root = self.root.absolute()
+        return bool(names) and not any(Path(n).absolute().is_relative_to(root) for n in names)

@@ -35,9 +35,9 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def new_run_id(now: datetime) -> str:
-    """Return an id that sorts by time: ``20261124T203015Z-ab12``."""
-    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+def new_run_id(now: datetime, suffix: str = "") -> str:
+    """Return an id that sorts by time: ``20261124T203015Z-ab12``; ``suffix`` is its end."""
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{suffix or secrets.token_hex(2)}"
 
 
 def cell_name(node_id: str) -> str:

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
+
+_GLANCE = 0.2
+"""Seconds between two looks at what else is to be done while a result is waited for."""
+
+
+def awaited(future: Future[T], meanwhile: Callable[[], None]) -> T:
+    """Return a future's result, or raise what it raised; ``meanwhile`` is called now and then.
+
+    It is called in the waiting thread, which alone may do some things, such as writing to a
+    terminal.
+    """
+    while not wait([future], timeout=_GLANCE).done:
+        meanwhile()
+    meanwhile()
+    return future.result()
 
 
 class Ahead(Generic[K, T]):
@@ -20,17 +35,21 @@ class Ahead(Generic[K, T]):
         self._pool = ThreadPoolExecutor(max_workers=max(1, workers), thread_name_prefix="cell")
         self._futures: dict[K, Future[T]] = {key: self._pool.submit(job) for key, job in jobs}
 
-    def result(self, key: K, otherwise: Callable[[], T]) -> T:
-        """Return a job's result, or raise what it raised."""
+    def result(
+        self,
+        key: K,
+        otherwise: Callable[[], T],
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> T:
+        """Return a job's result, or raise what it raised; ``meanwhile`` as for :func:`awaited`."""
         if key not in self._futures:
             return otherwise()
-        result = self._futures[key].result()
+        result = awaited(self._futures[key], meanwhile)
         del self._futures[key]
         return result
 
     def close(self, interrupt: Callable[[], None]) -> None:
         """Drop what has not begun, ``interrupt`` what runs, and wait for its end."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        if any(future.running() for future in self._futures.values()):
-            interrupt()
+        interrupt()
         self._pool.shutdown(wait=True)

@@ -87,7 +87,7 @@ class Instruments:
 
 
 @dataclass(slots=True)
-class _Notebook:
+class Notebook:
     """What is known of a cell so far, so that a lost guest loses nothing that was seen."""
 
     started: str
@@ -121,10 +121,10 @@ def run_cell(request: Request, apparatus: Apparatus, instruments: Instruments) -
         HarnessError: the request itself cannot be carried out (a mount's source is gone, a
             capability does not exist).
     """
-    book = _Notebook(started=datetime.now(UTC).isoformat(timespec="seconds"))
+    book = Notebook(started=datetime.now(UTC).isoformat(timespec="seconds"))
     lacking = missing(request.scenario.requires, request.survey)
     if lacking:
-        return _observed(request, book, instruments, Verdict.UNSUPPORTED, lacking)
+        return observed(request, book, instruments, Verdict.UNSUPPORTED, lacking)
     begin = time.monotonic()
     verdict, reason = Verdict.PASSED, ""
     console: tuple[str, ...] = ()
@@ -144,26 +144,40 @@ def run_cell(request: Request, apparatus: Apparatus, instruments: Instruments) -
     except RuntimeFailure as error:
         verdict, reason = Verdict.FAILED, str(error)
     book.durations["cell"] = round(time.monotonic() - begin, 4)
-    observed = _observed(request, book, instruments, verdict, reason)
-    return replace(observed, console=tuple(console))
+    found = observed(request, book, instruments, verdict, reason)
+    return replace(found, console=tuple(console))
 
 
 def _in_guest(
-    request: Request, guest: Guest, book: _Notebook, instruments: Instruments
+    request: Request, guest: Guest, book: Notebook, instruments: Instruments
 ) -> tuple[Verdict, str]:
+    with armed(request, guest, book, instruments) as under_way:
+        return _in_container(request, guest, under_way, book)
+
+
+@contextmanager
+def armed(
+    request: Request, guest: Guest, book: Notebook, instruments: Instruments
+) -> Iterator[Recording]:
+    """Record what the request's container will do in the guest, for the block's time.
+
+    Raises:
+        GuestError: the guest was lost.
+    """
     book.confined = confined(request, instruments)
     book.plan = _plan(request, book.confined)
     with book.timing("arm"):
         guest.run("dmesg -c >/dev/null")
     if not request.traced:
-        return _in_container(request, guest, Recording.idle(guest), book)
+        yield Recording.idle(guest)
+        return
     before = time.monotonic()
     with recording(guest, book.plan) as under_way:
         book.recording = under_way
         book.ways.update(under_way.armed.ways or {})
         book.notes.extend(under_way.armed.notes)
         book.durations["arm"] = round(time.monotonic() - before, 4)
-        return _in_container(request, guest, under_way, book)
+        yield under_way
 
 
 def confined(request: Request, instruments: Instruments) -> Confined:
@@ -198,7 +212,7 @@ def _plan(request: Request, found: Confined) -> Plan:
 
 
 def _in_container(
-    request: Request, guest: Guest, under_way: Recording, book: _Notebook
+    request: Request, guest: Guest, under_way: Recording, book: Notebook
 ) -> tuple[Verdict, str]:
     scenario = request.scenario
     steps = scenario.steps
@@ -223,7 +237,7 @@ def _in_container(
         with book.timing("collect"):
             if scenario.service is not None:
                 book.service = at.service_result()
-            _collect(guest, under_way, book)
+            collect(guest, under_way, book)
     return verdict, reason
 
 
@@ -302,7 +316,12 @@ def _signal_of(status: int | None) -> str | None:
         return f"RT{status - 160}"
 
 
-def _collect(guest: Guest, under_way: Recording, book: _Notebook) -> None:
+def collect(guest: Guest, under_way: Recording, book: Notebook) -> None:
+    """End the recording and take what it holds, and the kernel's messages, into the book.
+
+    Raises:
+        GuestError: the guest was lost.
+    """
     book.trace = under_way.finish()
     paths = book.trace.paths()
     if paths:
@@ -311,13 +330,14 @@ def _collect(guest: Guest, under_way: Recording, book: _Notebook) -> None:
     book.messages = tuple(_STAMP.sub("", line) for line in said.splitlines() if line.strip())
 
 
-def _observed(
+def observed(
     request: Request,
-    book: _Notebook,
+    book: Notebook,
     instruments: Instruments,
     verdict: Verdict,
     reason: str,
 ) -> Observation:
+    """Return the observation of a cell, from what is known of it and the verdict so far."""
     failures, ends = _judged(request, book, instruments)
     steps, found = _judged_steps(request, book, ends)
     if verdict is Verdict.PASSED and found:
@@ -361,7 +381,7 @@ def scenario_digest(scenario: Scenario) -> str:
 
 
 def _judged(
-    request: Request, book: _Notebook, instruments: Instruments
+    request: Request, book: Notebook, instruments: Instruments
 ) -> tuple[tuple[Failure, ...], tuple[ProcessEnd, ...]]:
     if book.trace is None or book.recording is None:
         return (), ()
@@ -378,7 +398,7 @@ def _judged(
 
 
 def _judged_steps(
-    request: Request, book: _Notebook, ends: tuple[ProcessEnd, ...]
+    request: Request, book: Notebook, ends: tuple[ProcessEnd, ...]
 ) -> tuple[tuple[StepResult, ...], str]:
     """Return the steps' results with their expectations judged, and the first unmet one.
 
@@ -404,7 +424,7 @@ def _judged_steps(
     return tuple(results), first
 
 
-def _environment(request: Request, book: _Notebook) -> Environment:
+def _environment(request: Request, book: Notebook) -> Environment:
     host, survey = request.machine.host, request.survey
     spec: ContainerSpec = request.scenario.container
     return Environment(

@@ -39,9 +39,17 @@ def load_file(path: Path, rootdir: Path) -> list[Scenario]:
     Raises:
         ConfigError: the file is wrong, or names a file that is missing or outside ``rootdir``.
     """
-    document = yamlfile.load(path)
+    return scenarios_of(yamlfile.load(path), rootdir)
+
+
+def scenarios_of(document: Document, rootdir: Path) -> list[Scenario]:
+    """Like :func:`load_file`, of a document already read.
+
+    Raises:
+        ConfigError: as for :func:`load_file`.
+    """
     if isinstance(document.data, dict) and _SCENARIOS not in document.data:
-        raise ConfigError(path, 1, f"no key {_SCENARIOS!r} at the top level")
+        raise ConfigError(document.path, 1, f"no key {_SCENARIOS!r} at the top level")
     parsed = yamlfile.validate(document, schema.ScenarioFile)
     loader = _Loader(document, rootdir.resolve())
     return [loader.scenario(name, keys) for name, keys in parsed.scenarios.items()]

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.errors import ToolError
+from harness.guest import qemu
+from harness.guest.qemu import Disk, Machine
+from harness.model import Accelerator, Host, Kernel
+
+KERNEL = Kernel(release="5.0", vmlinuz=Path("/k/vmlinuz"), modules=None, digest="d", origin="o")
+MACHINE = Machine(
+    host=Host(name="mine", kernel=KERNEL, cmdline="quiet=1", memory=512, cpus=2, cpu="Nehalem"),
+    accelerator=Accelerator.TCG,
+    initramfs=Path("/i/initramfs"),
+)
+
+
+@pytest.fixture(autouse=True)
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A QEMU by name: what it would be told is the same on a machine that has none."""
+    program = tmp_path / "bin" / qemu.PROGRAM
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+
+
+def words(machine: Machine, directory: str = "/d") -> list[str]:
+    return qemu.arguments(machine, Path(directory))
+
+
+def option(given: list[str], name: str) -> list[str]:
+    return [value for key, value in zip(given, given[1:], strict=False) if key == name]
+
+
+def test_the_guest_is_the_host_that_was_asked_for() -> None:
+    given = words(MACHINE)
+    assert option(given, "-cpu") == ["Nehalem,enforce"]
+    assert option(given, "-smp") == ["2"]
+    assert option(given, "-m") == ["512M"]
+    assert option(given, "-kernel") == ["/k/vmlinuz"]
+    assert option(given, "-initrd") == ["/i/initramfs"]
+    assert option(given, "-accel") == ["tcg,thread=multi"]
+    assert option(words(replace(MACHINE, accelerator=Accelerator.KVM)), "-accel") == ["kvm"]
+
+
+def test_the_guest_has_no_network_no_screen_and_no_config_of_the_user() -> None:
+    given = words(MACHINE)
+    assert {"-nodefaults", "-no-user-config", "-no-reboot"} <= set(given)
+    assert option(given, "-display") == ["none"]
+    assert not any("net" in word for word in given)
+
+
+def test_the_command_line_is_the_harness_s_then_the_hosts_then_the_callers() -> None:
+    line = qemu.command_line(replace(MACHINE, append="last"))
+    assert line.endswith(" quiet=1 last")
+    assert "panic=-1" in line.split()
+    plain = replace(MACHINE, host=replace(MACHINE.host, cmdline=""))
+    assert qemu.command_line(plain) == qemu.command_line(plain).strip()
+
+
+def test_sockets_lie_in_the_guests_directory_and_commas_are_quoted() -> None:
+    given = words(MACHINE, "/a,b")
+    assert option(given, "-qmp") == ["unix:/a,,b/qmp,server=on,wait=off"]
+    assert "socket,id=ssh,path=/a,,b/ssh,server=on,wait=off" in given
+
+
+def test_disks_are_found_by_serial_and_written_only_where_allowed() -> None:
+    disks = (
+        Disk(serial="tools", path=Path("/t,1"), format="raw", read_only=True),
+        Disk(serial="image", path=Path("/i"), format="qcow2", throw_away=True),
+        Disk(serial="out", path=Path("/o"), format="raw"),
+    )
+    given = words(replace(MACHINE, disks=disks))
+    tools, image, out = option(given, "-drive")
+    assert "file=/t,,1" in tools
+    assert "read-only=on" in tools.split(",")
+    assert "snapshot=on" in image.split(",")
+    assert not {"read-only=on", "snapshot=on"} & set(out.split(","))
+    devices = [word for word in option(given, "-device") if word.startswith("virtio-blk")]
+    assert [device.rpartition("serial=")[2] for device in devices] == ["tools", "image", "out"]
+
+
+def test_a_snapshot_is_written_shared_and_read_privately() -> None:
+    file = Path("/s,1/memory")
+    made = option(words(replace(MACHINE, memory_file=file, memory_shared=True)), "-object")
+    assert made == ["memory-backend-file,id=ram,size=512M,mem-path=/s,,1/memory,share=on"]
+    clone = words(replace(MACHINE, memory_file=file, incoming=True))
+    assert option(clone, "-object")[0].endswith("share=off")
+    assert option(clone, "-incoming") == ["defer"]
+    assert option(words(MACHINE), "-object") == ["memory-backend-ram,id=ram,size=512M"]
+    assert "-incoming" not in words(MACHINE)
+
+
+def test_qemu_may_start_no_program_of_its_own() -> None:
+    assert "spawn=deny" in option(words(MACHINE), "-sandbox")[0]
+    assert "-sandbox" not in words(replace(MACHINE, sandbox=False))
+
+
+def test_without_qemu_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ToolError, match=r"is not installed: install the package qemu-system-x86$"):
+        words(MACHINE)
+    with pytest.raises(ToolError, match=r"is not installed"):
+        qemu.version()
+
+
+def test_a_qemu_that_names_no_version_is_an_error(tmp_path: Path) -> None:
+    program = tmp_path / "bin" / qemu.PROGRAM
+    program.write_text("#!/bin/sh\necho QEMU emulator version 10.0.2 '(Debian 1:10.0.2)'\n")
+    assert qemu.version() == "10.0.2"
+    program.write_text("#!/bin/sh\necho something else\n")
+    with pytest.raises(ToolError, match="which names no version"):
+        qemu.version()

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.guest import supervise
+
+SUPERVISED = [sys.executable, "-I", "-S", str(supervise.__file__)]
+
+
+def ends(pid: int) -> bool:
+    """Wait for the end of a process that is nobody's child here."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], 20)[0])
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("script", "status"), [("exit 0", 0), ("exit 7", 7), ("kill -KILL $$", 128 + signal.SIGKILL)]
+)
+def test_the_childs_status_is_passed_on(script: str, status: int) -> None:
+    with subprocess.Popen([*SUPERVISED, "/bin/sh", "-c", script], stdin=subprocess.PIPE) as child:
+        assert child.wait(20) == status
+
+
+def test_a_program_that_cannot_start_is_named() -> None:
+    done = subprocess.run(
+        [*SUPERVISED, "/nowhere/qemu"], input=b"", capture_output=True, check=False
+    )
+    assert done.returncode == 127
+    assert done.stderr == b"cannot start /nowhere/qemu: No such file or directory\n"
+
+
+def test_closing_the_pipe_ends_the_child_even_if_it_ignores_signals() -> None:
+    script = "trap '' TERM INT HUP; echo $$; while :; do sleep 1000; done"
+    with subprocess.Popen(
+        [*SUPERVISED, "/bin/sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        pid = int(child.stdout.readline())
+        child.stdin.close()
+        assert child.wait(20) == 128 + signal.SIGKILL
+        assert ends(pid)
+
+
+def test_the_child_reads_nothing_of_the_pipe() -> None:
+    with subprocess.Popen(
+        [*SUPERVISED, "/bin/cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.read() == b""
+        assert child.wait(20) == 0
+
+
+def test_ctrl_c_of_the_group_does_not_reach_past_the_supervisor() -> None:
+    script = "trap 'exit 9' USR1; echo $$; while :; do sleep 0.01; done"
+    with subprocess.Popen(
+        [*SUPERVISED, "/bin/sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        pid = int(child.stdout.readline())
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(child.pid, number)
+        os.kill(pid, signal.SIGUSR1)
+        assert child.wait(20) == 9
+
+
+PARENT = """if True:
+    import subprocess, sys, threading
+    def start():
+        child = subprocess.Popen(
+            sys.argv[1:] + ["/bin/sh", "-c", "echo $$; exec sleep 1000"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+        )
+        children.append(child)
+    children = []
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    print(children[0].stdout.readline().decode(), end="", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_child_outlives_the_thread_that_started_it_and_not_a_killed_parent(
+    tmp_path: Path,
+) -> None:
+    code = tmp_path / "parent.py"
+    code.write_text(PARENT)
+    with subprocess.Popen(
+        [sys.executable, str(code), *SUPERVISED], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        os.kill(pid, 0)  # its thread has ended
+        assert Path(f"/proc/{pid}/comm").read_text() == "sleep\n"
+        parent.kill()
+        assert ends(pid)

@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from harness import archive
+from harness.errors import HarnessError, StoreError, VerificationError
+from harness.store import RECORD, Store
+
+
+def kernel(into: Path) -> None:
+    modules = into / "lib" / "modules" / "5.0"
+    modules.mkdir(parents=True)
+    (into / "vmlinuz").write_bytes(b"kernel")
+    (modules / "a.ko").write_bytes(b"same")
+    (modules / "b.ko").write_bytes(b"same")
+    (modules / "empty").touch()
+
+
+def tools(into: Path) -> None:
+    (into / "root" / "bin").mkdir(parents=True)
+    (into / "root" / "bin" / "tool").write_bytes(b"same")
+    (into / "root" / "bin" / "tool").chmod(0o755)
+    (into / "root" / "bin" / "other").symlink_to("/usr/bin/tool")
+    (into / "root" / "bin").chmod(0o750)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Store:
+    made = Store(tmp_path / "source")
+    made.make("kernels", "k", "kernel 5.0", kernel)
+    made.make("tools", "t", "tool set base", tools)
+    return made
+
+
+def packed(store: Store) -> bytes:
+    out = io.BytesIO()
+    done = archive.pack(store, store.entries(), out)
+    assert done.sha256 == hashlib.sha256(out.getvalue()).hexdigest()
+    assert (done.entries, done.size) == (2, len(out.getvalue()))
+    return out.getvalue()
+
+
+def tree(store: Store) -> dict[str, tuple[int, bytes | str | None]]:
+    found: dict[str, tuple[int, bytes | str | None]] = {}
+    for path in sorted(
+        path for kind in archive.KINDS for path in store.root.glob(f"{kind}/*/**/*")
+    ):
+        if path.name == RECORD:
+            continue
+        name, mode = str(path.relative_to(store.root)), path.lstat().st_mode
+        if path.is_symlink():
+            found[name] = mode, str(path.readlink())
+        else:
+            found[name] = mode, path.read_bytes() if path.is_file() else None
+    return found
+
+
+def test_what_was_packed_is_there_after_unpacking(source: Store, store: Store) -> None:
+    content = packed(source)
+    done = archive.unpack(store, io.BytesIO(content))
+    assert [(a.kind, a.label, a.new) for a in done.arrived] == [
+        ("kernels", "kernel 5.0", True),
+        ("tools", "tool set base", True),
+    ]
+    assert done.sha256 == hashlib.sha256(content).hexdigest()
+    assert len(tree(source)) == 11
+    assert tree(store) == tree(source)
+    assert [problem for entry in store.entries() for problem in store.verify(entry)] == []
+    assert list((store.root / "tmp").iterdir()) == []
+
+
+def test_equal_files_travel_once(source: Store) -> None:
+    plain = zstandard.ZstdDecompressor().stream_reader(packed(source)).read()
+    with tarfile.open(fileobj=io.BytesIO(plain)) as tar:
+        assert len(tar.getnames()) == 1 + 3
+
+
+def test_what_is_there_already_stays_as_it_is(source: Store, store: Store) -> None:
+    mine = store.make("kernels", "k", "mine", lambda into: (into / "vmlinuz").touch())
+    done = archive.unpack(store, io.BytesIO(packed(source)))
+    assert [a.new for a in done.arrived] == [False, True]
+    assert (mine / "vmlinuz").read_bytes() == b""
+
+
+def test_what_belongs_to_this_machine_does_not_travel(source: Store) -> None:
+    source.make("snapshots", "s", "a guest", kernel)
+    with pytest.raises(StoreError, match="snapshots/s belongs to this machine"):
+        archive.pack(source, source.entries(), io.BytesIO())
+
+
+def test_a_damaged_entry_is_not_packed(source: Store) -> None:
+    (source.path("kernels", "k") / "vmlinuz").write_bytes(b"Kernel")
+    out = io.BytesIO()
+    with pytest.raises(StoreError, match=r"vmlinuz is not what was made.*: remove .*kernels/k"):
+        archive.pack(source, source.entries(), out)
+    assert out.getvalue() == b""
+
+
+def refused(store: Store, content: bytes, why: str) -> None:
+    with pytest.raises(VerificationError, match=why):
+        archive.unpack(store, io.BytesIO(content))
+    assert store.entries() == []
+    assert list((store.root / "tmp").iterdir()) == []
+
+
+def test_an_archive_cut_short_anywhere_leaves_the_store_as_it_was(
+    source: Store, store: Store
+) -> None:
+    content = packed(source)
+    for length in range(0, len(content) - 8, max(1, len(content) // 12)):
+        refused(store, content[:length], "cut short")
+
+
+def test_a_flipped_byte_anywhere_leaves_the_store_as_it_was(source: Store, store: Store) -> None:
+    content = packed(source)
+    for place in range(6, len(content), max(1, len(content) // 25)):
+        broken = bytearray(content)
+        broken[place] ^= 0x10
+        with pytest.raises(HarnessError):
+            archive.unpack(store, io.BytesIO(bytes(broken)))
+        assert store.entries() == []
+
+
+@pytest.mark.parametrize("content", [b"", b"not an archive", b"\x28\xb5\x2f\xfd", bytes(999)])
+def test_what_is_no_archive_is_refused(store: Store, content: bytes) -> None:
+    refused(store, content, "this is no archive of a store")
+
+
+SAME = hashlib.sha256(b"same").hexdigest()
+
+
+def forged(
+    *,
+    files: tuple[tuple[str, str], ...] = (("file", SAME),),
+    directories: tuple[str, ...] = (),
+    links: tuple[tuple[str, str], ...] = (),
+    members: tuple[tuple[str, bytes], ...] = ((f"files/{SAME}", b"same"),),
+    more: tuple[tarfile.TarInfo, ...] = (),
+    replaced: dict[str, Any] | None = None,
+) -> bytes:
+    described = {
+        "kind": "tools",
+        "key": "forged",
+        "label": "",
+        "directories": [{"path": path, "mode": 0o755} for path in directories],
+        "files": [{"path": p, "mode": 0o644, "sha256": digest, "size": 4} for p, digest in files],
+        "links": [{"path": path, "target": target} for path, target in links],
+        **(replaced or {}),
+    }
+    manifest = json.dumps({"format": 1, "made": 0, "entries": [described]}).encode()
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, content in (("manifest.json", manifest), *members):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+        for member in more:
+            tar.addfile(member)
+    return zstandard.ZstdCompressor().compress(out.getvalue())
+
+
+def test_a_well_formed_forgery_is_what_the_others_differ_from(store: Store) -> None:
+    archive.unpack(store, io.BytesIO(forged()))
+    assert (store.path("tools", "forged") / "file").read_bytes() == b"same"
+
+
+def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, target
+    return member
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (forged(files=(("../../../evil", SAME),)), "does not stay inside its entry"),
+        (forged(files=(("/evil", SAME),)), "does not stay inside its entry"),
+        (forged(files=(("a/../../evil", SAME),)), "does not stay inside its entry"),
+        (forged(files=((RECORD, SAME),)), "does not stay inside its entry"),
+        (forged(directories=("..",)), "does not stay inside its entry"),
+        (forged(links=(("../evil", "x"),)), "does not stay inside its entry"),
+        (forged(files=(("out/evil", SAME),), links=(("out", "/tmp"),)), "lies in no directory"),
+        (forged(files=(("file", SAME), ("file", SAME))), "is there twice"),
+        (forged(links=(("file", "/etc"),)), "is there twice"),
+        (forged(replaced={"kind": "snapshots"}), "kind: Input should be"),
+        (forged(members=((f"files/{SAME}", b"evil"),)), "does not have that sha256"),
+        (forged(members=((f"files/{SAME}", b"longer"),)), "is not in its manifest"),
+        (forged(members=()), "is cut short: 1 of its files are missing"),
+        (forged(members=(("files/../../evil", b"same"),)), "is not in its manifest"),
+        (forged(more=(special("files/x", tarfile.SYMTYPE, "/etc"),)), "is not in its manifest"),
+        (forged(more=(special(f"files/{SAME}", tarfile.CHRTYPE),)), "is not in its manifest"),
+        (forged(replaced={"mode": 1}), "mode: Extra inputs"),
+    ],
+)
+def test_a_forged_archive_is_refused_and_nothing_lies_outside_the_store(
+    tmp_path: Path, store: Store, content: bytes, why: str
+) -> None:
+    refused(store, content, why)
+    assert list(tmp_path.iterdir()) == [store.root]
+    assert list(tmp_path.rglob("*evil*")) == []
+
+
+def test_a_key_that_leaves_the_store_is_refused(store: Store) -> None:
+    with pytest.raises(StoreError, match="is not a key of the store"):
+        archive.unpack(store, io.BytesIO(forged(replaced={"key": "../../evil"})))
+
+
+def test_more_than_the_disk_holds_is_refused_before_anything_is_written(store: Store) -> None:
+    huge = [{"path": "file", "mode": 0o644, "sha256": SAME, "size": 1 << 60}]
+    content = forged(replaced={"files": huge})
+    with pytest.raises(StoreError, match=r"no space left in the store .* unpacks to \d+ MB"):
+        archive.unpack(store, io.BytesIO(content))
+
+
+@pytest.mark.guest
+def test_a_kernel_that_was_carried_boots_where_nothing_can_be_fetched(tmp_path: Path) -> None:
+    program = str(Path(sys.executable).with_name("harness"))
+    carried = tmp_path / "carried"
+    with carried.open("wb") as out:
+        subprocess.run([program, "store", "export", "5.10"], stdout=out, cwd=tmp_path, check=True)
+    nowhere = "http://127.0.0.1:9"
+    environment = {
+        **os.environ,
+        "HARNESS_STORE": str(tmp_path / "fresh"),
+        "HARNESS_MIRRORS": ",".join(
+            f"http://{host}={nowhere}"
+            for host in ("deb.debian.org/debian", "deb.debian.org/debian-security")
+        ),
+    }
+    words = ("kernels", "boot", "5.10", "--accel=tcg")
+    lacking = subprocess.run(
+        [program, *words], env=environment, cwd=tmp_path, capture_output=True, check=False
+    )
+    assert lacking.returncode == 1
+    assert b"127.0.0.1:9" in lacking.stderr
+    for command in (("store", "import", str(carried)), words):
+        done = subprocess.run(
+            [program, *command], env=environment, cwd=tmp_path, capture_output=True, check=True
+        )
+    assert b"Linux" in done.stdout

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.errors import StoreError
+from harness.store import RECORD, Store, default_root, digest_of
+
+
+def fill(directory: Path) -> None:
+    (directory / "sub").mkdir()
+    (directory / "sub" / "file").write_bytes(b"content" * 1000)
+
+
+def nothing(directory: Path) -> None:
+    raise AssertionError("it is there already")
+
+
+def test_an_entry_is_made_once_and_found_afterwards(store: Store) -> None:
+    assert store.find("things", "key") is None
+    path = store.make("things", "key", "a thing", fill)
+    assert store.make("things", "key", "a thing", nothing) == path == store.find("things", "key")
+    (entry,) = store.entries()
+    assert (entry.kind, entry.key, entry.label) == ("things", "key", "a thing")
+    assert entry.size >= 7000
+
+
+def test_two_processes_that_ask_for_one_entry_make_it_once(store: Store, tmp_path: Path) -> None:
+    code = """if True:
+        import os, pathlib, sys
+        from harness.store import Store
+        root, log, gate = sys.argv[1:]
+        def build(directory):
+            descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            os.write(descriptor, b"made\\n")
+            pathlib.Path(gate).open().read()  # a pipe: the test closes it once both have asked
+            (directory / "file").write_text("whole")
+        print("asks", flush=True)
+        print((Store(pathlib.Path(root)).make("things", "key", "", build) / "file").read_text())
+    """
+    log, gate = tmp_path / "log", tmp_path / "gate"
+    os.mkfifo(gate)
+    words = [sys.executable, "-c", code, str(store.root), str(log), str(gate)]
+    both = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for each in both:
+        assert each.stdout is not None
+        assert each.stdout.readline() == "asks\n"
+    gate.open("w").close()
+    assert [each.communicate()[0] for each in both] == ["whole\n"] * 2
+    assert log.read_text() == "made\n"
+
+
+def test_a_build_that_fails_leaves_nothing_and_the_next_one_succeeds(store: Store) -> None:
+    def fails(directory: Path) -> None:
+        fill(directory)
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        store.make("things", "key", "", fails)
+    assert store.find("things", "key") is None
+    assert store.entries() == []
+    assert list((store.root / "tmp").iterdir()) == []
+    store.make("things", "key", "", fill)
+
+
+def test_a_killed_build_leaves_nothing_that_is_trusted_and_gc_sweeps_it(store: Store) -> None:
+    code = """if True:
+        import os, pathlib, signal, sys
+        from harness.store import Store
+        def build(directory):
+            (directory / "file").write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+        Store(pathlib.Path(sys.argv[1])).make("things", "key", "", build)
+    """
+    subprocess.run([sys.executable, "-c", code, str(store.root)], check=False)
+    assert len(list((store.root / "tmp").iterdir())) == 1
+    assert store.find("things", "key") is None
+    store.gc(3600)
+    assert list((store.root / "tmp").iterdir()) == []
+    store.make("things", "key", "", fill)
+
+
+def test_half_an_entry_without_its_record_is_made_anew(store: Store) -> None:
+    path = store.path("things", "key")
+    path.mkdir(parents=True)
+    (path / "rest").touch()
+    store.make("things", "key", "", fill)
+    assert not (path / "rest").exists()
+
+
+def in_tmpfs(directory: Path, options: str, code: str) -> str:
+    """Run Python as a user without rights in a tmpfs of 64 KiB; return its last line."""
+    mounted = f'mount -t tmpfs -o size=64k,{options} tmpfs "$1"; exec "$2" -c "$3" "$1"'
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-ec", mounted, "sh", str(directory), sys.executable, code],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "unshare" in done.stderr or "mount:" in done.stderr:
+        pytest.skip(f"this machine lets no user mount: {done.stderr.strip()}")
+    return (done.stdout + done.stderr).strip().splitlines()[-1]
+
+
+ASK = """if True:
+    import pathlib, sys
+    from harness.errors import StoreError
+    from harness.store import Store
+    store = Store(pathlib.Path(sys.argv[1], "store"))
+    def build(directory):
+        (directory / "file").write_bytes(b"x" * 90000)
+    try:
+        store.make("things", "key", "", build)
+    except StoreError as error:
+        print(error, list(pathlib.Path(sys.argv[1]).rglob("file")))
+"""
+
+
+def test_a_full_disk_is_one_clear_line_and_leaves_nothing(tmp_path: Path) -> None:
+    assert in_tmpfs(tmp_path, "rw", ASK) == (
+        f"no space left in the store {tmp_path}/store: free some room, run `harness store gc`, or "
+        "set HARNESS_STORE []"
+    )
+
+
+def test_a_store_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    assert in_tmpfs(tmp_path, "ro", ASK) == (
+        f"the store {tmp_path}/store is not writable: set HARNESS_STORE to a directory of your "
+        "own []"
+    )
+
+
+def test_what_a_build_cannot_read_is_not_blamed_on_the_store(store: Store, tmp_path: Path) -> None:
+    def copies(into: Path) -> None:
+        (into / "it").write_bytes((tmp_path / "source").read_bytes())
+
+    with pytest.raises(StoreError, match=r"source: No such file or directory$"):
+        store.make("things", "key", "", copies)
+
+
+def test_gc_removes_what_was_not_used_for_long_and_keeps_the_rest(store: Store) -> None:
+    old, new = (store.make("things", key, key, fill) for key in ("old", "new"))
+    for path in (old, new):
+        os.utime(path / RECORD, (0, time.time() - 1000))
+    assert store.find("things", "new") == new
+    assert [entry.key for entry in store.gc(500)] == ["old"]
+    assert not old.exists()
+    assert [entry.key for entry in store.entries()] == ["new"]
+
+
+def test_verify_finds_a_flipped_byte_and_a_file_that_is_gone(store: Store) -> None:
+    path = store.make("things", "key", "", fill)
+    (entry,) = store.entries()
+    assert store.verify(entry) == []
+    content = bytearray((path / "sub" / "file").read_bytes())
+    content[3500] ^= 1
+    (path / "sub" / "file").write_bytes(content)
+    assert store.verify(entry) == [f"{path}/sub/file is not what was made: its sha256 differs"]
+    (path / "sub" / "file").unlink()
+    assert store.verify(entry) == [f"{path}/sub/file is gone"]
+
+
+def test_of_what_is_not_hashed_the_size_is_verified(store: Store) -> None:
+    path = store.make("things", "key", "", fill, hashed=False)
+    (entry,) = store.entries()
+    assert store.verify(entry) == []
+    with (path / "sub" / "file").open("ab") as file:
+        file.write(b"more")
+    assert store.verify(entry) == [f"{path}/sub/file is not what was made: its size differs"]
+
+
+def test_a_damaged_record_is_named(store: Store) -> None:
+    path = store.make("things", "key", "", fill)
+    (path / RECORD).write_text("{")
+    with pytest.raises(StoreError, match=rf"{RECORD} is damaged: remove .*things/key$"):
+        store.entries()
+
+
+@pytest.mark.parametrize("key", ["", "..", "../up", "a/b", ".hidden", "a\n", "a" * 202, "ä"])
+def test_a_key_never_leaves_its_place(store: Store, key: str) -> None:
+    with pytest.raises(StoreError, match="is not a key of the store"):
+        store.make("things", key, "", fill)
+
+
+def test_a_dropped_entry_is_gone(store: Store) -> None:
+    path = store.make("things", "key", "", fill)
+    store.drop("things", "key")
+    assert not path.exists()
+    store.drop("things", "key")
+
+
+def test_digests_follow_content_and_not_the_order_of_keys() -> None:
+    assert digest_of({"a": 1, "b": Path("/x")}) == digest_of({"b": Path("/x"), "a": 1})
+    assert digest_of("a", "b") != digest_of("ab")
+
+
+def test_the_store_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_STORE", "/somewhere")
+    assert default_root() == Path("/somewhere")
+    monkeypatch.delenv("HARNESS_STORE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
+    assert default_root() == Path("/caches/pytest-kernels")
