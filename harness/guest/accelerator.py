@@ -31,7 +31,13 @@ class Choice:
 
 
 def choose(
-    wanted: str, machine: Machine, keeper: Keeper, *, store: Store, qemu_version: str
+    wanted: str,
+    machine: Machine,
+    keeper: Keeper,
+    *,
+    store: Store,
+    qemu_version: str,
+    device: Path = DEVICE,
 ) -> Choice:
     """Return the accelerator for ``auto``, ``kvm`` or ``tcg``.
 
@@ -45,7 +51,7 @@ def choose(
         return Choice(Accelerator.TCG, "TCG was asked for")
     if wanted not in ("auto", "kvm"):
         raise UsageError(f"unknown accelerator {wanted!r}: give auto, kvm or tcg")
-    choice = _remembered(machine, keeper, store, qemu_version)
+    choice = _remembered(machine, keeper, store, qemu_version, device)
     if wanted == "kvm" and choice.accelerator is not Accelerator.KVM:
         raise UsageError(f"KVM was asked for but does not work: {choice.why}")
     return choice
@@ -60,8 +66,10 @@ def obstacle(device: Path = DEVICE) -> str:
     return ""
 
 
-def _remembered(machine: Machine, keeper: Keeper, store: Store, qemu_version: str) -> Choice:
-    why = obstacle()
+def _remembered(
+    machine: Machine, keeper: Keeper, store: Store, qemu_version: str, device: Path
+) -> Choice:
+    why = obstacle(device)
     if why:
         return Choice(Accelerator.TCG, why)
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -197,10 +197,14 @@ class Qemu:
             self._console.changed.wait_for(lambda: self._console.ended, 2)
         status = self._child.wait()
         lines = self.console()
-        stderr = (self.directory / "stderr").read_text(errors="backslashreplace").strip()
         panic = next((line for line in lines if "Kernel panic" in line), "")
-        why = panic or stderr or f"QEMU ended with status {status}"
+        why = panic or self._last_words() or f"QEMU ended with status {status}"
         return GuestDied(f"the guest died {doing}: {why}", lines)
+
+    def _last_words(self) -> str:
+        """Return the last line of QEMU's standard error, which says why; warnings come before."""
+        said = (self.directory / "stderr").read_text(errors="backslashreplace").splitlines()
+        return _clean(said[-1].removeprefix(f"{PROGRAM}: ").encode()) if said else ""
 
     def wait_for(self, text: str, limit: float, doing: str) -> str:
         """Return the first console line with ``text`` in it.
@@ -220,7 +224,7 @@ class Qemu:
         if seen:
             return seen[0]
         if not self.alive() or self._console.ended:
-            raise self.died(doing)
+            raise self.died(f"in {doing}")
         raise GuestTimeout(f"the guest did not get through {doing} in {limit:g} s", self.console())
 
     def kill(self) -> None:

@@ -10,20 +10,26 @@ import select
 import signal
 import sys
 
+_GROUPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def main(argv: list[str]) -> int:
     """Return the child's exit status, 128 more than its signal when one ended it."""
+    # What the harness's group is sent (Ctrl-C) is the harness's to act on.
+    for number in _GROUPS:
+        signal.signal(number, signal.SIG_IGN)
     devnull = os.open(os.devnull, os.O_RDONLY)
     try:
         child = os.posix_spawn(
-            argv[0], argv, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, devnull, 0)]
+            argv[0],
+            argv,
+            os.environ,
+            file_actions=[(os.POSIX_SPAWN_DUP2, devnull, 0)],
+            setsigdef=_GROUPS,
         )
     except OSError as error:
         os.write(2, f"cannot start {argv[0]}: {error.strerror}\n".encode())
         return 127
-    # What the harness's group is sent (Ctrl-C) is the harness's to act on.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
     process = os.pidfd_open(child)
     poll = select.poll()
     poll.register(0, select.POLLIN | select.POLLHUP)

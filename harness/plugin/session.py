@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.assembly import Assembly
-from harness.errors import HarnessError
+from harness.assembly import Assembly, Options
+from harness.errors import GuestError, HarnessError, UsageError
+from harness.guest import accelerator
+from harness.guest.accelerator import Choice
 from harness.images import catalog as images
 from harness.kernels import selection
 from harness.laboratory import Laboratory
-from harness.model import HostEntry, Observation, Scenario
+from harness.model import Host, HostEntry, Observation, Scenario
 from harness.plugin import settings
-from harness.plugin.terminal import TerminalProgress
-from harness.report.junit import properties
+from harness.plugin.signals import terminated_as_interrupted
+from harness.plugin.terminal import TerminalProgress, accelerator_line, places_line
 from harness.results.meta import ImageFacts, KernelFacts, RunMeta
-from harness.results.runs import RunDir
-from harness.scenarios.ahead import Ahead
-from harness.verdicts.enosys import distinct
+from harness.results.runs import RunDir, new_run_id
+from harness.scenarios.ahead import Ahead, awaited
+from harness.scenarios.cell import Request
 from harness.verdicts.known import Judgement, judge
-from harness.verdicts.outcome import Outcome, outcome
 
 if TYPE_CHECKING:
     from harness.plugin.items import CellItem
 
 SESSION = pytest.StashKey["Session"]()
 RUN = "kernels_run"
-"""Key of a worker's input that names the run's directory."""
+"""Key of a worker's input that says which run it takes part in."""
 _PREPARING = 2
 """Threads that fetch, build and survey; the work is bound by cores and the network."""
 
@@ -52,17 +54,48 @@ def session_of(config: pytest.Config) -> Session:
     return config.stash[SESSION]
 
 
+class SpokenAssembly(Assembly):
+    """Tells which accelerator is used as soon as it is known, once."""
+
+    def __init__(
+        self, options: Options, progress: TerminalProgress, tell: Callable[[Choice], None]
+    ) -> None:
+        super().__init__(options, progress)
+        self._tell = tell
+        self._told = False
+        self._telling = threading.Lock()
+
+    def choice(self, host: Host) -> Choice:
+        """Return the accelerator, and tell it the first time."""
+        found = super().choice(host)
+        with self._telling:
+            told, self._told = self._told, True
+        if not told:
+            self._tell(found)
+        return found
+
+
 class Session:
     """One pytest session, or one of its workers."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.assembly = Assembly(settings.options_of(config), TerminalProgress(config))
+        self.progress = TerminalProgress(config)
+        self.assembly = SpokenAssembly(settings.options_of(config), self.progress, self._tell)
         self.entries = self.assembly.selected
         self._given_images = tuple(config.getoption("image"))
         self.laboratory = Laboratory(self.assembly, self._load_images())
         self.run: RunDir | None = None
+        self.places: dict[str, int] = {}
+        """Which place in the order of collection an item has, by node id."""
+        self._broken: HarnessError | None = None
+        self._ending = False
         self._ahead: Ahead[str, Observation] = Ahead((), 1)
+        self._pool = ThreadPoolExecutor(_PREPARING, thread_name_prefix="prepare")
+
+    def _tell(self, choice: Choice) -> None:
+        self.progress.say(accelerator_line(choice.accelerator.value, choice.why))
+        self.progress.say(places_line(self.laboratory.places))
 
     def _load_images(self) -> dict[str, images.ImageEntry]:
         options = self.assembly.options
@@ -72,105 +105,155 @@ class Session:
         )
         for text in self._given_images:
             if text not in loaded:
-                loaded[text] = images.adhoc(text, base=self.config.invocation_params.dir)
+                try:
+                    loaded[text] = images.adhoc(text, base=self.config.invocation_params.dir)
+                except UsageError as error:
+                    known = ", ".join(sorted(loaded))
+                    raise UsageError(f"--image {text}: {error}; or a name: {known}") from error
         return loaded
 
-    def images_for(self, scenario: Scenario) -> tuple[str, ...]:
-        """Return the images that a scenario runs in.
+    def images_for(self, names: Sequence[str], where: str) -> tuple[str, ...]:
+        """Return the images to run in: those of the command line, else ``names``.
 
         Raises:
-            UsageError: one is in no catalog.
+            UsageError: one is in no catalog; the text begins with ``where``.
         """
-        names = self._given_images or scenario.images
-        for name in names:
-            images.pick(self.laboratory.images, name, where=f"{scenario.file}:{scenario.line}")
-        return names
+        wanted = self._given_images or tuple(names)
+        for name in wanted:
+            images.pick(self.laboratory.images, name, where=where)
+        return wanted
 
     def kernels_for(self, definition: pytest.Item) -> list[HostEntry]:
         """Return the kernels that a Python test runs on: the selected ones that its markers fit."""
         marked = [str(word) for mark in definition.iter_markers("kernels") for word in mark.args]
-        if not marked:
-            return self.entries
-        locks = self.assembly.locks
         return [
             entry
             for entry in self.entries
-            if all(
-                selection.applies(
-                    expression,
-                    name=entry.name,
-                    release=locks[entry.name].release if entry.name in locks else "",
-                    aliases=entry.aliases,
-                    tags=entry.tags,
-                )
-                for expression in marked
-            )
+            if all(self.laboratory.applies(expression, entry) for expression in marked)
         ]
 
     @contextmanager
-    def running(self, items: list[pytest.Item]) -> Iterator[None]:
-        """Open the run, begin to prepare and to run ahead, and end every guest at the end."""
+    def running(self, items: Sequence[pytest.Item]) -> Iterator[None]:
+        """Open the run, begin to prepare and to run ahead, and end every guest at the end.
+
+        Raises:
+            pytest.UsageError: nothing can run here: no QEMU, or nowhere to record.
+        """
         from harness.plugin.items import CellItem
 
+        self.places = {item.nodeid: place for place, item in enumerate(items)}
         cells = [item for item in items if isinstance(item, CellItem)]
-        self.run = self._open_run()
+        applying = [
+            cell for cell in cells if self.laboratory.applies(cell.scenario.kernels, cell.entry)
+        ]
         # Under xdist the controller decides what runs next, so nothing can run ahead.
         worker = hasattr(self.config, "workerinput")
-        with _terminated_as_interrupted(), self._preparing([] if worker else cells):
-            jobs = [] if worker else [(cell.nodeid, self._job(cell)) for cell in cells]
-            self._ahead = Ahead(jobs, self._places())
+        if worker:
+            self._join_run()
+        else:
+            self._open_run(guests=bool(applying) or len(cells) < len(items))
+            self._prepare(applying)
+        jobs = [] if worker else [(cell.nodeid, self._job(cell)) for cell in cells]
+        with terminated_as_interrupted():
+            self._ahead = Ahead(jobs, self._workers())
             try:
                 yield
             finally:
-                self._ahead.close(self.assembly.apparatus.keeper.end)
-                self.assembly.close()
+                self._close()
 
-    def _places(self) -> int:
-        wanted = self.config.getoption("guests")
-        return int(wanted) if wanted.isdigit() else self.laboratory.places
+    def _workers(self) -> int:
+        """Return how many cells are under way at once; guests also wait for a place each.
 
-    def _open_run(self) -> RunDir:
-        worker = getattr(self.config, "workerinput", None)
-        if worker is not None and RUN in worker:
-            return RunDir.join(Path(worker[RUN]))
-        return RunDir.create(settings.results_of(self.config), RunMeta())
+        How many places there are depends on the accelerator, which is not known yet.
+        """
+        wanted = self.assembly.options.guests
+        return int(wanted) if wanted.isdecimal() else 2 * len(os.sched_getaffinity(0))
 
-    @contextmanager
-    def _preparing(self, cells: list[CellItem]) -> Iterator[None]:
+    def _open_run(self, *, guests: bool) -> None:
+        try:
+            if guests:
+                _ = self.assembly.apparatus  # QEMU's absence is said once, not of each cell
+                why = accelerator.obstacle()
+                if self.assembly.options.accelerator == "kvm" and why:
+                    raise UsageError(f"--accel=kvm: KVM does not work here: {why}")
+            self.run = RunDir.create(settings.results_of(self.config), RunMeta())
+        except HarnessError as error:
+            raise pytest.UsageError(str(error)) from error
+
+    def _join_run(self) -> None:
+        results, started, suffix = getattr(self.config, "workerinput")[RUN]  # noqa: B009 - xdist's
+        try:
+            self.run = RunDir.join(
+                Path(results) / new_run_id(datetime.fromtimestamp(started, UTC), suffix)
+            )
+        except HarnessError as error:  # a worker that ended here would be a crash to xdist
+            self._broken = error
+
+    def _prepare(self, cells: Sequence[CellItem]) -> None:
         """Make hosts and images ready in the order in which cells need them."""
-        wanted: dict[object, Callable[[], object]] = {}
-        for cell in cells:
-            wanted.setdefault(("kernel", cell.entry.name), self._host_maker(cell.entry))
-            wanted.setdefault(("image", cell.image), self._image_maker(cell.image))
-        with ThreadPoolExecutor(_PREPARING, thread_name_prefix="prepare") as pool:
-            for make in wanted.values():
-                pool.submit(make)
-            try:
-                yield
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+        kernels = dict.fromkeys(cell.entry.name for cell in cells)
+        entries = {cell.entry.name: cell.entry for cell in cells}
+        names = list(dict.fromkeys(cell.image for cell in cells))
+        for name in kernels:
+            self._pool.submit(self.laboratory.ready, entries[name])
+            if names:  # alternately: cells need one of each
+                self._pool.submit(self.laboratory.image, names.pop(0))
+        for image in names:
+            self._pool.submit(self.laboratory.image, image)
 
-    def _host_maker(self, entry: HostEntry) -> Callable[[], object]:
-        return lambda: self.laboratory.ready(entry)
+    def _close(self) -> None:
+        self._ending = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._ahead.close(self._end_guests)
+        self._pool.shutdown(wait=True)
+        self.assembly.close()
+        self.progress.flush()
 
-    def _image_maker(self, name: str) -> Callable[[], object]:
-        return lambda: self.laboratory.image(name)
+    def _end_guests(self) -> None:
+        if "apparatus" in self.assembly.__dict__:
+            self.assembly.apparatus.keeper.end()
 
     def _job(self, cell: CellItem) -> Callable[[], Observation]:
         return lambda: self._observe(cell)
 
     def observe(self, cell: CellItem) -> Observation:
-        """Return a cell's observation: run by now, or run here."""
-        return self._ahead.result(cell.nodeid, self._job(cell))
+        """Return a cell's observation: run by now, or run here.
+
+        Raises:
+            HarnessError: it cannot be recorded.
+        """
+        return self._ahead.result(cell.nodeid, self._job(cell), self.progress.flush)
 
     def _observe(self, cell: CellItem) -> Observation:
-        assert self.run is not None  # noqa: S101 - cells run inside running() only
-        log = self.run.console_path(cell.nodeid)
+        run = self.recorded()
+        log = run.console_path(cell.nodeid)
         observation = self.laboratory.observe(
             cell.nodeid, cell.scenario, cell.image, cell.entry, log
         )
-        self.run.write_cell(observation)
+        if self._ending:  # its guest was ended with the session: that says nothing of the cell
+            raise GuestError("the session ended before the cell did")
+        run.write_cell(observation)
         return observation
+
+    def recorded(self) -> RunDir:
+        """Return the run that cells are recorded in.
+
+        Raises:
+            HarnessError: there is none.
+        """
+        if self.run is None:
+            raise self._broken or HarnessError("cells run in a session's own time only")
+        return self.run
+
+    def request(self, id: str, scenario: Scenario, image: str, entry: HostEntry) -> Request:
+        """Return the request of a Python test's guest; what it lacks is made meanwhile.
+
+        Raises:
+            HarnessError: kernel or image cannot be had.
+        """
+        log = self.recorded().console_path(id)
+        future = self._pool.submit(self.laboratory.request, id, scenario, image, entry, log)
+        return awaited(future, self.progress.flush)
 
     def kernel_facts(self, entry: HostEntry) -> KernelFacts:
         """Return what run.json says of a kernel."""
@@ -204,10 +287,10 @@ class Session:
 
     def known(self, cell: CellItem, observation: Observation) -> Judgement:
         """Return what the scenario's known differences say of a cell."""
+        entry = cell.entry
         release = observation.environment.release if observation.environment else ""
 
         def here(expression: str) -> bool:
-            entry = cell.entry
             return selection.applies(
                 expression,
                 name=entry.name,
@@ -217,25 +300,3 @@ class Session:
             )
 
         return judge(observation, cell.scenario.known, here)
-
-    def judge(self, observation: Observation, known: Judgement) -> Outcome:
-        """Return what a cell counts as."""
-        return outcome(observation.verdict, len(distinct(observation)), known.state)
-
-    def properties(self, observation: Observation, judged: Outcome) -> list[tuple[str, object]]:
-        """Return a cell's properties for JUnit."""
-        return list(properties(observation, judged))
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Let SIGTERM end the session as Ctrl-C does: guests ended, results kept, matrix shown."""
-
-    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt("terminated")
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

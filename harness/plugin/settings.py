@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from harness.assembly import Options
 
 DEFAULT_DIRS = ("scenarios",)
+ACCELERATORS = ("auto", "kvm", "tcg")
+BENCH = pytest.StashKey[Any]()
+"""Of an item: the guests of a Python test, while it has any."""
+PROBLEM = pytest.StashKey[str]()
+"""Of the config: what is wrong with options or catalogs, found while files were collected."""
 
 
 def declare(parser: pytest.Parser) -> None:
@@ -76,7 +81,10 @@ def declare(parser: pytest.Parser) -> None:
 
 def given(config: pytest.Config) -> bool:
     """Tell whether an option says that cells are wanted."""
-    return any(config.getoption(name) for name in ("kernels", "kernel", "image"))
+    names = ("kernels", "kernel", "image", "seccomp", "cap_add", "cold_boot")
+    return any(config.getoption(name) for name in names) or any(
+        config.getoption(name) != "auto" for name in ("accel", "guests")
+    )
 
 
 def may_be_scenarios(path: Path, parent: pytest.Collector) -> bool:
@@ -93,20 +101,30 @@ def may_be_scenarios(path: Path, parent: pytest.Collector) -> bool:
 
 
 def options_of(config: pytest.Config) -> Options:
-    """Return the session's options in plain values."""
+    """Return the session's options in plain values.
+
+    Raises:
+        pytest.UsageError: one has a value that does not exist.
+    """
     from harness.assembly import Options
 
+    accelerator = config.getoption("accel")
+    if accelerator not in ACCELERATORS:
+        raise pytest.UsageError(f"--accel={accelerator}: give {', '.join(ACCELERATORS)}")
+    guests = config.getoption("guests")
+    if guests != "auto" and not (guests.isdecimal() and int(guests) > 0):
+        raise pytest.UsageError(f"--guests={guests}: give auto, or a number from 1 on")
     return Options(
         rootdir=config.rootpath,
         kernels=config.getoption("kernels"),
         adhoc=tuple(config.getoption("kernel")),
         kernels_dir=config.rootpath / config.getini("kernels_dir"),
         images_dir=config.rootpath / config.getini("images_dir"),
-        accelerator=config.getoption("accel"),
+        accelerator=accelerator,
         seccomp=config.getoption("seccomp"),
         cap_add=tuple(config.getoption("cap_add")),
         cold_boot=config.getoption("cold_boot"),
-        guests=config.getoption("guests"),
+        guests=guests,
     )
 
 

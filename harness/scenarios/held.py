@@ -51,8 +51,8 @@ class Result:
     """What one command did."""
 
     argv: tuple[str, ...]
-    exit: int
-    """Its exit status; 128+N when signal N ended it, as a shell would see it."""
+    exit: int | None
+    """Its exit status; 128+N when signal N ended it, as a shell would see it. None: not known."""
     signal: str | None
     """The signal's name without SIG that such a status stands for. Only the trace knows whether
     it was one: the observation's step does."""
@@ -170,11 +170,10 @@ class Held:
             raise CommandTimeout(self.timed_out)
         if done.unmet:
             raise RuntimeFailure(done.unmet[0])
-        status = done.exit if done.exit is not None else -1
         return Result(
             argv=words,
-            exit=status,
-            signal=_signal(status),
+            exit=done.exit,
+            signal=_signal(done.exit),
             stdout=done.stdout,
             stderr=done.stderr,
             seconds=done.seconds,
@@ -261,7 +260,9 @@ def _first(request: Request) -> tuple[str, ...]:
     return argv(request.image.config, spec, service.run, service.args)
 
 
-def _signal(status: int) -> str | None:
+def _signal(status: int | None) -> str | None:
+    if status is None:
+        return None
     try:
         return Signals(status - 128).name.removeprefix("SIG")
     except ValueError:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,22 @@ import pytest
 from harness.errors import ToolError
 from harness.guest import qemu
 from harness.guest.qemu import Disk, Machine
-from harness.model import Accelerator, Host, Kernel
+from harness.model import Accelerator, Cgroup, Engine, Host, Kernel
 
 KERNEL = Kernel(release="5.0", vmlinuz=Path("/k/vmlinuz"), modules=None, digest="d", origin="o")
 MACHINE = Machine(
-    host=Host(name="mine", kernel=KERNEL, cmdline="quiet=1", memory=512, cpus=2, cpu="Nehalem"),
+    host=Host(
+        name="mine",
+        kernel=KERNEL,
+        memory=512,
+        cpus=2,
+        cpu="Nehalem",
+        cmdline="quiet=1",
+        cgroup=Cgroup.V2,
+        engine=Engine.PODMAN,
+        seccomp="",
+        sysctl={},
+    ),
     accelerator=Accelerator.TCG,
     initramfs=Path("/i/initramfs"),
 )
@@ -34,7 +46,7 @@ def words(machine: Machine, directory: str = "/d") -> list[str]:
 
 
 def option(given: list[str], name: str) -> list[str]:
-    return [value for key, value in zip(given, given[1:], strict=False) if key == name]
+    return [value for key, value in pairwise(given) if key == name]
 
 
 def test_the_guest_is_the_host_that_was_asked_for() -> None:
@@ -52,7 +64,8 @@ def test_the_guest_has_no_network_no_screen_and_no_config_of_the_user() -> None:
     given = words(MACHINE)
     assert {"-nodefaults", "-no-user-config", "-no-reboot"} <= set(given)
     assert option(given, "-display") == ["none"]
-    assert not any("net" in word for word in given)
+    assert not {"-nic", "-netdev", "-net"} & set(given)
+    assert not any("net" in device for device in option(given, "-device"))
 
 
 def test_the_command_line_is_the_harness_s_then_the_hosts_then_the_callers() -> None:
