@@ -10,6 +10,8 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.model import HostEntry, Observation, Scenario
+from harness.plugin import settings
+from harness.plugin.reports import attach, cell_report, facts, judged
 from harness.plugin.session import session_of
 from harness.scenarios.load import load_file
 from harness.verdicts.known import Judgement
@@ -28,13 +30,21 @@ class ScenarioFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         """Yield a cell for each scenario, image and kernel."""
-        session = session_of(self.config)
+        try:
+            session = session_of(self.config)
+        except pytest.UsageError as error:
+            if hasattr(self.config, "workerinput"):
+                raise self.CollectError(str(error)) from error
+            self.config.stash[settings.PROBLEM] = str(error)  # said once, not of each file
+            return
         try:
             scenarios = load_file(self.path, self.config.rootpath)
             cells = [
                 (scenario, image, entry)
                 for scenario in scenarios
-                for image in session.images_for(scenario)
+                for image in session.images_for(
+                    scenario.images, f"{scenario.file}:{scenario.line}"
+                )
                 for entry in session.entries
             ]
         except HarnessError as error:
@@ -70,18 +80,24 @@ class CellItem(pytest.Item):
         session = session_of(self.config)
         self.observation = session.observe(self)
         self.known = session.known(self, self.observation)
-        judged = session.judge(self.observation, self.known)
-        self.user_properties.extend(session.properties(self.observation, judged))
-        self._turn(self.observation, judged)
+        self.user_properties.extend(facts(self.observation, self.known))
+        self._turn(self.observation, judged(self.observation, self.known))
 
-    def _turn(self, observation: Observation, judged: Outcome) -> None:
-        match judged.rule.pytest:
+    def _turn(self, observation: Observation, found: Outcome) -> None:
+        match found.rule.pytest:
             case PytestOutcome.SKIPPED:
-                pytest.skip(f"{judged.text}: {observation.reason}")
+                pytest.skip(f"{found.text}: {observation.reason}")
             case PytestOutcome.XFAILED:
                 pytest.xfail(f"known: {observation.reason}")
             case PytestOutcome.FAILED:
                 raise CellFailed(observation.reason)
+
+    def report(self, report: Any) -> None:
+        """Let a report tell of this cell."""
+        if self.observation is None:
+            return
+        session = session_of(self.config)
+        attach(report, [cell_report(session, self, self.entry, self.observation, self.known)])
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None

@@ -5,9 +5,8 @@ A cell's observation travels on its pytest report, so that a controller of xdist
 
 from __future__ import annotations
 
-import os
 import platform
-import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,20 +14,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.model import Observation
-from harness.plugin import settings
+from harness.errors import HarnessError
+from harness.model import HostEntry, Observation
+from harness.plugin.session import SESSION, Session
+from harness.plugin.terminal import accelerator_line, places_line
+from harness.report.junit import properties
 from harness.results.codec import decode, encode
 from harness.results.meta import ImageFacts, KernelFacts, RunMeta
-from harness.results.runs import RunDir, new_run_id, utc_now
+from harness.results.runs import RunDir, utc_now
+from harness.verdicts.enosys import distinct
 from harness.verdicts.known import Judgement
+from harness.verdicts.outcome import Outcome, exit_status, outcome
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
-    from harness.plugin.items import CellItem
     from harness.report.matrix import Matrix
 
-ATTRIBUTE = "kernels_cell"
+ATTRIBUTE = "kernels_cells"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,28 +44,48 @@ class CellReport:
     image: ImageFacts
     accelerator: str
     accelerator_why: str
+    places: int
+    """How many guests run at once; 0 while that is not known."""
     run: str
     """The run's directory."""
+    row: int
+    """Place in the order of collection: workers report in an order of their own."""
+    column: int
+    """Place of the kernel among the selected."""
 
 
-def attach(item: CellItem, report: Any) -> None:
-    """Put a cell's observation onto its report."""
-    from harness.plugin.session import session_of
+def judged(observation: Observation, known: Judgement) -> Outcome:
+    """Return what a cell counts as."""
+    return outcome(observation.verdict, len(distinct(observation)), known.state)
 
-    if item.observation is None:
-        return
-    session = session_of(item.config)
+
+def facts(observation: Observation, known: Judgement) -> list[tuple[str, object]]:
+    """Return a cell's properties for JUnit."""
+    return list(properties(observation, judged(observation, known)))
+
+
+def cell_report(
+    session: Session, item: pytest.Item, entry: HostEntry, observation: Observation, known: Judgement
+) -> CellReport:
+    """Return what there is to tell of a cell."""
     choice = session.assembly.chosen
-    cell = CellReport(
-        observation=item.observation,
-        known=item.known,
-        kernel=session.kernel_facts(item.entry),
-        image=session.image_facts(item.image),
+    return CellReport(
+        observation=observation,
+        known=known,
+        kernel=session.kernel_facts(entry),
+        image=session.image_facts(observation.image),
         accelerator=choice.accelerator.value if choice else "",
         accelerator_why=choice.why if choice else "",
+        places=session.laboratory.places if choice else 0,
         run=str(session.run.path) if session.run else "",
+        row=session.places.get(item.nodeid, 0),
+        column=session.entries.index(entry) if entry in session.entries else 0,
     )
-    setattr(report, ATTRIBUTE, encode(cell).decode())
+
+
+def attach(report: Any, cells: Iterable[CellReport]) -> None:
+    """Put cells onto a pytest report, in a form that xdist carries."""
+    setattr(report, ATTRIBUTE, [encode(cell).decode() for cell in cells])
 
 
 class Gathered:
@@ -72,70 +95,110 @@ class Gathered:
         self.config = config
         self.cells: list[CellReport] = []
         self.started = utc_now()
+        self.problem = ""
+        self._own = SESSION in config.stash
+        """Whether cells run in this process, which then says itself what it uses."""
+        self._announced = self._own
 
     def add(self, report: pytest.TestReport) -> None:
-        """Take a cell from a report."""
-        self.cells.append(decode(CellReport, getattr(report, ATTRIBUTE).encode()))
-        if len(self.cells) == 1:
-            self._say_accelerator()
+        """Take the cells of a report."""
+        first = not self.cells
+        self.cells += [decode(CellReport, text.encode()) for text in getattr(report, ATTRIBUTE)]
+        if not self._own and first:
+            self._begin()
+        if not self._announced and self.cells[-1].accelerator:
+            self._announced = True
+            self._say(accelerator_line(self.cells[-1].accelerator, self.cells[-1].accelerator_why))
+            self._say(places_line(self.cells[-1].places))
 
-    def _say_accelerator(self) -> None:
-        if hasattr(self.config, "workerinput") or not self.config.pluginmanager.has_plugin(
-            "dsession"
-        ):
-            return  # the session itself says it before its first cell
+    def _say(self, text: str) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
+        if reporter is not None and reporter.verbosity >= -1:
             reporter.ensure_newline()
-            reporter.write_line(f"kernels: {self.accelerator()}")
+            reporter.write_line(f"kernels: {text}")
+
+    def _begin(self) -> None:
+        """Write down that a run of workers has begun, in case that it never ends."""
+        run = self._run()
+        if run is not None:
+            self._recording(lambda: run.write_meta(self._meta(run)))
+
+    def _recording(self, write: Any) -> None:
+        try:
+            write()
+        except HarnessError as error:
+            self.problem = str(error)
+
+    def _run(self) -> RunDir | None:
+        session = self.config.stash.get(SESSION, None)
+        if session is not None:
+            return session.run
+        named = next((cell.run for cell in self.cells if cell.run), "")
+        return RunDir(Path(named)) if named else None
 
     def accelerator(self) -> str:
         """Return the line about the accelerator."""
-        return accelerator_line(self.cells[0].accelerator, self.cells[0].accelerator_why)
+        used = next((cell for cell in self.cells if cell.accelerator), None)
+        if used is None:
+            return accelerator_line("", "")
+        return accelerator_line(used.accelerator, used.accelerator_why)
 
     def matrix(self) -> Matrix:
-        """Lay the cells out."""
+        """Lay the cells out in the order of collection."""
         from harness.report.matrix import build
 
+        ordered = sorted(self.cells, key=lambda cell: cell.row)
+        columns = sorted(self.cells, key=lambda cell: cell.column)
         known = {cell.observation.id: cell.known for cell in self.cells}
         return build(
-            [cell.observation for cell in self.cells],
-            kernels=list(dict.fromkeys(cell.observation.kernel for cell in self.cells)),
+            [cell.observation for cell in ordered],
+            kernels=list(dict.fromkeys(cell.observation.kernel for cell in columns)),
             judge=lambda observation: known[observation.id],
             accelerator=self.accelerator(),
         )
 
     def summarise(self, reporter: TerminalReporter) -> None:
-        """Print the matrix."""
+        """Print the matrix; pytest has decided about colour, by terminal, NO_COLOR and --color."""
         from harness.report.terminal import render
 
-        width = reporter._tw.fullwidth
-        colour = reporter._tw.hasmarkup and "NO_COLOR" not in os.environ
-        unicode = (getattr(sys.stdout, "encoding", "") or "").lower().startswith("utf")
+        writer = reporter._tw
+        encoding = getattr(writer._file, "encoding", "") or ""
         reporter.section("kernels")
-        reporter.write(render(self.matrix(), width=width, colour=colour, unicode=unicode))
+        text = render(
+            self.matrix(),
+            width=writer.fullwidth,
+            colour=writer.hasmarkup,
+            unicode=encoding.lower().startswith("utf"),
+        )
+        reporter.write(text)
         reporter.ensure_newline()
-        if self.cells[0].run:
-            reporter.write_line(f"recorded in {self.cells[0].run}")
+        run = self._run()
+        if self.problem:
+            reporter.write_line(f"not wholly recorded: {self.problem}")
+        elif run is not None:
+            reporter.write_line(f"recorded in {run.path}")
 
     def finish(self, session: pytest.Session) -> None:
         """Write run.json for the last time and turn the exit status where cells are missing."""
-        from harness.verdicts.outcome import exit_status
-
         matrix = self.matrix()
         status = exit_status(matrix.cells, self.config.getoption("allow_missing_kernels"))
         if int(session.exitstatus) == int(pytest.ExitCode.OK) and status:
             session.exitstatus = status
-        if not self.cells[0].run:
+        run = self._run()
+        if run is None:
             return
-        run = RunDir(settings.results_of(self.config) / Path(self.cells[0].run).name)
-        run.finish(self._meta(run), matrix.counts, int(session.exitstatus))
-        run.announce()
+        self._recording(
+            lambda: run.finish(self._meta(run), matrix.counts, int(session.exitstatus))
+        )
+        self._recording(run.announce)
+        if self.problem and int(session.exitstatus) == int(pytest.ExitCode.OK):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _meta(self, run: RunDir) -> RunMeta:
         kernels = {cell.kernel.name: cell.kernel for cell in self.cells}
-        images = {cell.image.name: cell.image for cell in self.cells}
+        images = {cell.image.name: cell.image for cell in self.cells if cell.image.name}
         environments = [c.observation.environment for c in self.cells if c.observation.environment]
+        used = next((cell for cell in self.cells if cell.accelerator), None)
         return RunMeta(
             id=run.path.name,
             started=self.started,
@@ -144,22 +207,10 @@ class Gathered:
             harness=version("pytest-kernels"),
             python=platform.python_version(),
             qemu=environments[0].qemu if environments else "",
-            accelerator=self.cells[0].accelerator,
-            accelerator_why=self.cells[0].accelerator_why,
+            accelerator=used.accelerator if used else "",
+            accelerator_why=used.accelerator_why if used else "",
             kernels=tuple(kernels.values()),
             images=tuple(images.values()),
         )
 
 
-def accelerator_line(accelerator: str, why: str) -> str:
-    """Return the line that is said once, so that slow emulation is never silent."""
-    if accelerator == "tcg":
-        return f"accelerator: TCG, software emulation, slow ({why})"
-    return f"accelerator: {accelerator.upper() or 'none used'}"
-
-
-def planned_run(config: pytest.Config) -> str:
-    """Return the directory of a run that xdist's workers will make if they have a cell."""
-    from datetime import UTC, datetime
-
-    return str(settings.results_of(config) / new_run_id(datetime.now(UTC)))
