@@ -38,9 +38,9 @@ PARTS = (
     *("arm", "attach", "start", "steps", "collect", "cell"),
 )
 """What a cell's seconds go to, in their order; ``cell`` is all of it."""
-CALLS = 200_000
+CALLS = 50_000
 """Rounds of the loop, of a read and a write each."""
-ROUNDS = 3
+ROUNDS = 5
 
 _LOOP = f"""for round in {" ".join(map(str, range(ROUNDS)))}; do
 dd if=/dev/zero of=/dev/null bs=1 count={CALLS}; done"""

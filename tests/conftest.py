@@ -9,6 +9,8 @@ from aptarchive import Archive, Server, Signer, serving
 from harness.packages.download import Fetcher, Limits
 from harness.store import Store
 
+pytest_plugins = ["pytester"]
+
 
 @pytest.fixture(scope="session")
 def signer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:

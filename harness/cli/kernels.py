@@ -55,11 +55,14 @@ def lock(
         typer.Argument(metavar="NAME", help="Kernels or tool sets.", show_default=False),
     ] = None,
 ) -> None:
-    """Resolve kernels and tool sets anew and write the lock file; without names all of them."""
+    """Resolve kernels anew and write the lock file; without names all kernels.
+
+    A tool set is locked only when it is named: its lock belongs to this package.
+    """
     with assembly() as made:
         specs = tools.load_tools()
         entries = {entry.name: entry for entry in made.entries}
-        wanted = names or [*entries, *specs]
+        wanted = names or [*entries]
         unknown = [name for name in wanted if name not in entries and name not in specs]
         if unknown:
             raise UsageError(
@@ -68,10 +71,13 @@ def lock(
         file = made.kernel_directories[-1] / KERNELS_LOCK
         kernels = [name for name in wanted if name in entries]
         sets = [name for name in wanted if name in specs]
-        done = [
-            *locking.lock_kernels(kernels, made.entries, file=file, resolver=made.resolver),
-            *locking.lock_tools(sets, specs, file=tools.tools_lock_file(), resolver=made.resolver),
-        ]
+        done = []
+        if kernels:
+            done += locking.lock_kernels(kernels, made.entries, file=file, resolver=made.resolver)
+        if sets:
+            done += locking.lock_tools(
+                sets, specs, file=tools.tools_lock_file(), resolver=made.resolver
+            )
         missing = False
         for each in done:
             missing = missing or (each.after is None and bool(names))

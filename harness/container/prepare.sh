@@ -43,5 +43,11 @@ inside /etc/passwd >$here/passwd
 inside /etc/group >$here/group
 echo "passwd $(stat -c %s $here/passwd)"
 echo "group $(stat -c %s $here/group)"
+ia32=0
+for loader in $root/lib/ld-linux.so.2 $root/usr/lib/ld-linux.so.2 $root/lib/ld-musl-i386.so.1; do
+    # The link's own target may be absolute, and then means the image's root.
+    { [ -e "$loader" ] || [ -L "$loader" ]; } && ia32=1
+done
+echo "ia32 $ia32"
 echo
 cat $here/passwd $here/group

@@ -48,6 +48,8 @@ class ImageFiles:
 
     passwd: str
     group: str
+    ia32: bool = False
+    """Whether the image has a loader for 32-bit programs of a PC."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +106,7 @@ def mount_image(guest: Guest, disk: str = "/run/harness/disk/image") -> ImageFil
     return ImageFiles(
         passwd=body[:length].decode(errors="replace"),
         group=body[length:].decode(errors="replace"),
+        ia32=header["ia32"] == "1",
     )
 
 

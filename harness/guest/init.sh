@@ -96,10 +96,6 @@ for serial in /sys/block/vd*/serial; do
     ln -s "/dev/${disk##*/}" "/run/harness/disk/$(cat "$serial")"
 done
 
-harness_tools() {
-    mkdir -p /tools
-    tar -x -C /tools -f /run/harness/disk/tools
-}
 cat >/usr/bin/harness-tools <<'SCRIPT'
 #!/bin/sh
 # Unpack the tools disk (a bare tar) once.

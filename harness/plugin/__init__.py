@@ -6,7 +6,9 @@ session has a cell, so that the plugin costs nothing in a repository without one
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import secrets
+import time
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +17,11 @@ import pytest
 from harness.plugin import settings
 
 if TYPE_CHECKING:
-    from harness.model import HostEntry
+    from harness.guest.guest import Guest
+    from harness.plugin.python_tests import Bench, Container, Kernel
     from harness.plugin.reports import Gathered
+
+_PLANNED = pytest.StashKey[tuple[str, float, str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,6 +48,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         session_of(session.config)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, Any, Any]:
+    """End the session with what is wrong with a catalog, which every file would complain of."""
+    result = yield
+    if settings.PROBLEM in session.config.stash:
+        raise pytest.UsageError(session.config.stash[settings.PROBLEM])
+    return result
+
+
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect scenario files, and leave every other YAML of the repository alone."""
     if file_path.suffix not in (".yaml", ".yml"):
@@ -59,60 +73,117 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return file
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that asks for a kernel once for each that was selected."""
-    if "kernel" not in metafunc.fixturenames:
-        return
-    from harness.plugin.session import session_of
+    """Run a test that asks for a kernel once for each that was selected, and for each image.
 
-    chosen = session_of(metafunc.config).kernels_for(metafunc.definition)
-    metafunc.parametrize("kernel", chosen, ids=[entry.name for entry in chosen], indirect=True)
+    First, so that ids begin with image and kernel, as those of scenarios do.
+    """
+    if not _is_ours(metafunc, "kernel"):
+        return
+    from harness.plugin.python_tests import parametrize
+
+    parametrize(metafunc, images=_is_ours(metafunc, "container"))
+
+
+def _is_ours(metafunc: pytest.Metafunc, name: str) -> bool:
+    """Tell whether a test's fixture is this plugin's: others may have one of the same name."""
+    found = metafunc.definition._fixtureinfo.name2fixturedefs.get(name, ())
+    return bool(found) and getattr(found[-1].func, "__module__", "") == __name__
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, Any, Any]:
     """Open the run before the first cell and end every guest after the last."""
-    from_cells = [item for item in session.items if "kernels_cell" in item.keywords]
-    if not from_cells or session.config.option.collectonly:
+    cells = [item for item in session.items if _may_be_cell(item)]
+    if not cells or session.config.option.collectonly:
         return (yield)
     from harness.plugin.session import session_of
 
-    with session_of(session.config).running(session.items):
+    with session_of(session.config).running(cells):
         return (yield)
 
 
-@pytest.hookimpl(wrapper=True)
+def _may_be_cell(item: pytest.Item) -> bool:
+    if "kernels_cell" in item.keywords:
+        return True
+    names = getattr(item, "fixturenames", ())
+    return "_kernels_bench" in names
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, Any, Any]:
-    """Attach a cell's observation to its report, so that it reaches a controller."""
+    """Attach observations to their report, so that they reach a controller.
+
+    Outermost, since what counts as an expected failure is decided by another plugin's wrapper.
+    """
     report = yield
-    if call.when == "call" and "kernels_cell" in item.keywords:
+    if settings.BENCH in item.stash:
+        item.stash[settings.BENCH].conclude(report, call)
+    elif call.when == "call" and "kernels_cell" in item.keywords:
         from harness.plugin.items import CellItem
-        from harness.plugin.reports import attach
 
         if isinstance(item, CellItem):
-            attach(item, report)
+            item.report(report)
     return report
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker where its cells are recorded: all workers share one run."""
-    from harness.plugin.reports import planned_run
-    from harness.plugin.session import RUN
-
-    node.workerinput[RUN] = node.config.stash.setdefault(_PLANNED, planned_run(node.config))
-
-
-_PLANNED = pytest.StashKey[str]()
+    results = str(settings.results_of(node.config))
+    plan = (results, time.time(), secrets.token_hex(2))
+    node.workerinput["kernels_run"] = node.config.stash.setdefault(_PLANNED, plan)
 
 
 @pytest.fixture
-def kernel(request: pytest.FixtureRequest) -> HostEntry:
-    """The catalog entry of the kernel that the test runs on."""
-    entry: HostEntry = request.param
-    return entry
+def kernel(request: pytest.FixtureRequest) -> Kernel:
+    """The kernel that the test runs on: name, tags, release."""
+    from harness.plugin.python_tests import Kernel
+    from harness.plugin.session import session_of
+
+    if not hasattr(request, "param"):
+        pytest.fail(
+            "ask for kernel, guest or container by an argument of the test: "
+            "which kernels it runs on is decided when it is collected",
+            pytrace=False,
+        )
+    return Kernel(request.param, session_of(request.config))
+
+
+@pytest.fixture
+def _kernels_bench(request: pytest.FixtureRequest, kernel: Kernel) -> Iterator[Bench]:
+    from harness.plugin.python_tests import Bench
+
+    bench = Bench(request.node, kernel)
+    request.node.stash[settings.BENCH] = bench
+    yield bench
+    bench.close()
+
+
+@pytest.fixture
+def guest(_kernels_bench: Bench) -> Guest:
+    """A fresh guest of the kernel, with no container in it."""
+    return _kernels_bench.guest()
+
+
+@pytest.fixture
+def container(request: pytest.FixtureRequest, _kernels_bench: Bench) -> Callable[..., Container]:
+    """Start containers: ``container("redis").run(["redis-cli", "--version"])``.
+
+    Each has a guest of its own, and waits while commands run beside it. Keywords are those of
+    scenario files: user, env, memory, cap_add, service=True and so on. The image is the one of
+    the test's marker unless it is named.
+    """
+    default: str = getattr(request, "param", "")
+
+    def start(image: str | None = None, **keys: Any) -> Container:
+        __tracebackhide__ = True
+        return _kernels_bench.container(default, image, keys)
+
+    return start
 
 
 class Listener:
@@ -124,7 +195,7 @@ class Listener:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take a cell's observation from its report."""
-        if not hasattr(report, "kernels_cell"):
+        if not hasattr(report, "kernels_cells") or hasattr(self._config, "workerinput"):
             return
         from harness.plugin.reports import Gathered
 
@@ -132,10 +203,27 @@ class Listener:
             self._gathered = Gathered(self._config)
         self._gathered.add(report)
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
+        """Let SIGTERM end a controller of workers as Ctrl-C does, where cells were asked for."""
+        config = self._config
+        if not config.pluginmanager.has_plugin("dsession") or not settings.given(config):
+            return (yield)
+        from harness.plugin.signals import terminated_as_interrupted
+
+        with terminated_as_interrupted():
+            return (yield)
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Close the run's record and turn the exit status where cells are missing."""
-        if self._gathered is not None and not hasattr(self._config, "workerinput"):
+        if hasattr(self._config, "workerinput"):
+            return
+        if self._gathered is None and settings.OPENED in self._config.stash:
+            from harness.plugin.reports import Gathered
+
+            Gathered(self._config).finish(session)
+        elif self._gathered is not None:
             self._gathered.finish(session)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

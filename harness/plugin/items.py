@@ -42,9 +42,7 @@ class ScenarioFile(pytest.File):
             cells = [
                 (scenario, image, entry)
                 for scenario in scenarios
-                for image in session.images_for(
-                    scenario.images, f"{scenario.file}:{scenario.line}"
-                )
+                for image in session.images_for(scenario.images, f"{scenario.file}:{scenario.line}")
                 for entry in session.entries
             ]
         except HarnessError as error:
@@ -73,6 +71,8 @@ class CellItem(pytest.Item):
         self.known = Judgement()
         self.keywords["kernels_cell"] = True
         for tag in scenario.tags:
+            # Known to pytest by now, or --strict-markers would refuse it.
+            self.config.addinivalue_line("markers", f"{tag}: a tag of scenarios")
             self.add_marker(tag)
 
     def runtest(self) -> None:

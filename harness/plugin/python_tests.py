@@ -130,6 +130,7 @@ class Bench:
         self.parts: list[Part] = []
         self.concluded = False
         self._stack = ExitStack()
+        self._placed = False
 
     def guest(self) -> Guest:
         """Start a guest without a container."""
@@ -156,7 +157,7 @@ class Bench:
         return Container(self._start(*_plainly(describe)), self.kernel)
 
     def _scenario(self, image: str, keys: dict[str, Any]) -> Scenario:
-        path, line, _ = self.item.location
+        line = self.item.location[1]
         file = relative_name(self.item.path, self.item.config.rootpath)
         found = scenario_of(
             self._name(image),
@@ -215,8 +216,9 @@ class Bench:
     def _held(self, request: Request, book: Notebook) -> Held:
         laboratory = self.session.laboratory
         apparatus = laboratory.assembly.apparatus
-        if len(self.parts) == 1:
+        if not self._placed:
             self._stack.enter_context(slots.taken(laboratory.assembly.store, laboratory.places))
+            self._placed = True
         return self._stack.enter_context(held(request, apparatus, laboratory.instruments, book))
 
     def _absent(self, part: Part, error: HarnessError, verdict: Verdict) -> NoReturn:
@@ -240,7 +242,11 @@ class Bench:
         cells = []
         for part in self.parts:
             observation = self._observation(part, verdict, reason)
-            self.session.recorded().write_cell(observation)
+            try:
+                self.session.recorded().write_cell(observation)
+            except HarnessError as error:
+                report.outcome, report.longrepr = "failed", str(error)
+                return
             self.item.user_properties.extend(facts(observation, known))
             cells.append(cell_report(self.session, self.item, part.entry, observation, known))
             if observation.verdict in (Verdict.FAILED, Verdict.DIED, Verdict.TIMED_OUT):
@@ -269,6 +275,26 @@ class Bench:
             instruments = self.session.laboratory.instruments
             return observed(part.request, part.book, instruments, Verdict.FAILED, "")
         return not_run(part.id, part.scenario, part.image, part.entry)
+
+
+def parametrize(metafunc: pytest.Metafunc, *, images: bool) -> None:
+    """Run a test once for each kernel, and for each image of its markers or the command line.
+
+    Raises:
+        pytest.fail.Exception: a marker names an unknown image.
+        pytest.UsageError: an option or a catalog is wrong.
+    """
+    session = session_of(metafunc.config)
+    definition = metafunc.definition
+    marked = [str(name) for mark in definition.iter_markers("image") for name in mark.args]
+    if images and marked:
+        try:
+            names = session.images_for(marked, f"{definition.nodeid}: marker image")
+        except UsageError as error:
+            pytest.fail(str(error), pytrace=False)
+        metafunc.parametrize("container", names, indirect=True)
+    chosen = session.kernels_for(definition)
+    metafunc.parametrize("kernel", chosen, ids=[entry.name for entry in chosen], indirect=True)
 
 
 def default_image(item: pytest.Item) -> str:

@@ -16,6 +16,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.model import HostEntry, Observation
+from harness.plugin import settings
 from harness.plugin.session import SESSION, Session
 from harness.plugin.terminal import accelerator_line, places_line
 from harness.report.junit import properties
@@ -65,7 +66,11 @@ def facts(observation: Observation, known: Judgement) -> list[tuple[str, object]
 
 
 def cell_report(
-    session: Session, item: pytest.Item, entry: HostEntry, observation: Observation, known: Judgement
+    session: Session,
+    item: pytest.Item,
+    entry: HostEntry,
+    observation: Observation,
+    known: Judgement,
 ) -> CellReport:
     """Return what there is to tell of a cell."""
     choice = session.assembly.chosen
@@ -96,7 +101,7 @@ class Gathered:
         self.cells: list[CellReport] = []
         self.started = utc_now()
         self.problem = ""
-        self._own = SESSION in config.stash
+        self._own = settings.OPENED in config.stash
         """Whether cells run in this process, which then says itself what it uses."""
         self._announced = self._own
 
@@ -130,9 +135,8 @@ class Gathered:
             self.problem = str(error)
 
     def _run(self) -> RunDir | None:
-        session = self.config.stash.get(SESSION, None)
-        if session is not None:
-            return session.run
+        if self._own:
+            return self.config.stash[SESSION].run
         named = next((cell.run for cell in self.cells if cell.run), "")
         return RunDir(Path(named)) if named else None
 
@@ -187,9 +191,7 @@ class Gathered:
         run = self._run()
         if run is None:
             return
-        self._recording(
-            lambda: run.finish(self._meta(run), matrix.counts, int(session.exitstatus))
-        )
+        self._recording(lambda: run.finish(self._meta(run), matrix.counts, int(session.exitstatus)))
         self._recording(run.announce)
         if self.problem and int(session.exitstatus) == int(pytest.ExitCode.OK):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -212,5 +214,3 @@ class Gathered:
             kernels=tuple(kernels.values()),
             images=tuple(images.values()),
         )
-
-

@@ -177,6 +177,7 @@ class Session:
                 if self.assembly.options.accelerator == "kvm" and why:
                     raise UsageError(f"--accel=kvm: KVM does not work here: {why}")
             self.run = RunDir.create(settings.results_of(self.config), RunMeta())
+            self.config.stash[settings.OPENED] = True
         except HarnessError as error:
             raise pytest.UsageError(str(error)) from error
 

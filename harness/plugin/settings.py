@@ -14,6 +14,8 @@ DEFAULT_DIRS = ("scenarios",)
 ACCELERATORS = ("auto", "kvm", "tcg")
 BENCH = pytest.StashKey[Any]()
 """Of an item: the guests of a Python test, while it has any."""
+OPENED = pytest.StashKey[bool]()
+"""Of the config: this process opened a run."""
 PROBLEM = pytest.StashKey[str]()
 """Of the config: what is wrong with options or catalogs, found while files were collected."""
 

@@ -15,7 +15,7 @@ from harness.container import capabilities, process
 from harness.container.bundle import ROOTFS
 from harness.container.filtering import Traits
 from harness.container.profiles import Chosen
-from harness.container.runtime import Runtime, RuntimeFailure
+from harness.container.runtime import ImageFiles, Runtime, RuntimeFailure, mount_image
 from harness.errors import GuestError
 from harness.guest.apparatus import Apparatus
 from harness.guest.guest import Guest
@@ -42,7 +42,7 @@ from harness.store import digest_of
 from harness.trace.elf import elf_classes
 from harness.trace.judge import Evidence, Judge
 from harness.trace.operations import Operations
-from harness.trace.plan import Plan
+from harness.trace.plan import Plan, plan_for
 from harness.trace.recorder import Recording, recording
 from harness.trace.records import Trace
 from harness.trace.syscalls import Syscalls
@@ -102,9 +102,11 @@ class Notebook:
     confined: Confined | None = None
     recording: Recording | None = None
     plan: Plan = field(default_factory=Plan)
+    files: ImageFiles = field(default_factory=lambda: ImageFiles(passwd="", group=""))
 
     @contextmanager
     def timing(self, name: str) -> Iterator[None]:
+        """Note how long the block took."""
         begin = time.monotonic()
         try:
             yield
@@ -159,15 +161,24 @@ def _in_guest(
 def armed(
     request: Request, guest: Guest, book: Notebook, instruments: Instruments
 ) -> Iterator[Recording]:
-    """Record what the request's container will do in the guest, for the block's time.
+    """Mount the image and record what its container will do, for the block's time.
 
     Raises:
+        ImageError: the image's disk does not mount.
         GuestError: the guest was lost.
     """
+    guest.run("dmesg -c >/dev/null")
+    with book.timing("mount"):
+        book.files = mount_image(guest)
     book.confined = confined(request, instruments)
-    book.plan = _plan(request, book.confined)
-    with book.timing("arm"):
-        guest.run("dmesg -c >/dev/null")
+    book.plan = plan_for(
+        request.survey.census.implemented,
+        instruments.syscalls.end(),
+        refusable=book.confined.refusable,
+        conditional=book.confined.conditional,
+        drill=request.machine.host.drill,
+        ia32=book.files.ia32,
+    )
     if not request.traced:
         yield Recording.idle(guest)
         return
@@ -196,21 +207,6 @@ def confined(request: Request, instruments: Instruments) -> Confined:
     )
 
 
-def _plan(request: Request, found: Confined) -> Plan:
-    census = request.survey.census
-    implemented = census.implemented.get("x86_64")
-    table = max(implemented, default=471) if implemented else 471
-    known = frozenset(range(table + 1))
-    return Plan(
-        missing=known - frozenset(implemented) if implemented else frozenset(),
-        beyond=table,
-        refusable=found.refusable,
-        conditional=found.conditional,
-        drill=frozenset(request.machine.host.drill),
-        ia32="i386" in census.implemented,
-    )
-
-
 def _in_container(
     request: Request, guest: Guest, under_way: Recording, book: Notebook
 ) -> tuple[Verdict, str]:
@@ -221,7 +217,9 @@ def _in_container(
     first = commands[0] if alone else _service_argv(request)
     begin = time.monotonic()
     setting = setting_of(request, book.confined)
-    with sitting(guest, under_way, setting, first, waits=not alone and not scenario.service) as at:
+    with sitting(
+        guest, under_way, setting, book.files, first, waits=not alone and not scenario.service
+    ) as at:
         book.durations["attach"] = round(time.monotonic() - begin, 4)
         book.done = at.done
         book.notes.extend(at.notes)

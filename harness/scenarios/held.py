@@ -36,9 +36,9 @@ COMMAND_TIMEOUT = 60.0
 
 _ANYTHING = Expect(exit=None)
 _SCENARIO = "container"
-_REFUSED = frozenset(
-    "args expect image images kernels known normalise run stdin steps tags timeout why".split()
-)
+_JUDGING = ("expect", "kernels", "known", "normalise", "tags", "why")
+_RUNNING = ("args", "image", "images", "run", "stdin", "steps", "timeout")
+_REFUSED = frozenset((*_JUDGING, *_RUNNING))
 """A scenario's keys that say what is run and judged, which is the test's to do."""
 
 
@@ -246,7 +246,7 @@ def held(
             begin = time.monotonic()
             setting = setting_of(request, book.confined)
             waits = request.scenario.service is None
-            with sitting(guest, under_way, setting, _first(request), waits=waits) as at:
+            with sitting(guest, under_way, setting, book.files, _first(request), waits=waits) as at:
                 book.durations["attach"] = round(time.monotonic() - begin, 4)
                 made.sit(at, under_way)
                 yield made

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from harness.container import process
 from harness.container.bundle import sleeper_argv
-from harness.container.runtime import NAME
+from harness.container.runtime import NAME, mount_image
 from harness.guest.apparatus import Apparatus
 from harness.guest.terminal import attach
 from harness.scenarios.cell import Instruments, Request, confined, setting_of
@@ -40,7 +40,8 @@ def container_shell(
         found = confined(request, instruments)
         setting = setting_of(request, found)
         recording = Recording.idle(guest)
-        with sitting(guest, recording, setting, sleeper_argv(), waits=True) as at:
+        files = mount_image(guest)
+        with sitting(guest, recording, setting, files, sleeper_argv(), waits=True) as at:
             at.start(None, sleeper_argv(), request.scale)
             described = _described(at, command, terminal=terminal)
             guest.put({_PROCESS: json.dumps(described).encode()})

@@ -12,7 +12,7 @@ from harness.container import process, runtime, users
 from harness.container.bundle import make_bundle, sleeper_argv
 from harness.container.facts import Facts
 from harness.container.process import Settings
-from harness.container.runtime import Container, Outcome, Runtime, RuntimeFailure
+from harness.container.runtime import Container, ImageFiles, Outcome, Runtime, RuntimeFailure
 from harness.container.seccomp import Filter
 from harness.guest.guest import Guest
 from harness.model import ContainerSpec, Engine, ImageConfig, Service, Step, StepResult
@@ -155,9 +155,15 @@ def text(data: bytes) -> str:
 
 @contextmanager
 def sitting(
-    guest: Guest, recording: Recording, setting: Setting, first: tuple[str, ...], *, waits: bool
+    guest: Guest,
+    recording: Recording,
+    setting: Setting,
+    files: ImageFiles,
+    first: tuple[str, ...],
+    *,
+    waits: bool,
 ) -> Iterator[Sitting]:
-    """Mount the image and put a container in place whose first process is ``first``.
+    """Put a container of a mounted image in place whose first process is ``first``.
 
     ``waits``: it is the harness's own, which does nothing.
 
@@ -165,7 +171,6 @@ def sitting(
         ImageError: the image's disk or config cannot be used.
         UsageError: the scenario asks for what does not exist.
     """
-    files = runtime.mount_image(guest)
     wanted = setting.spec.user or setting.image.user
     user = users.resolve(wanted, files.passwd, files.group, seed=setting.seed)
     shared = process.settings(

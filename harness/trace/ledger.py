@@ -12,8 +12,15 @@ limits on kinds of calls, on ends and on processes, beyond which things are coun
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from harness.trace.families import (
+    Family,
+    Hot,
+    Process,
+    collect,
+    failures,
+    is_member,
+    unfolded,
+)
 from harness.trace.noise import is_quiet
 from harness.trace.operations import OPERATION_WORDS, operation_arguments
 from harness.trace.records import CallKey, End, Tally, Trace
@@ -24,57 +31,15 @@ MAX_FAMILIES = 4_000
 MAX_TASKS = 200_000
 MAX_SHORTCUTS = 100_000
 
-SLEEPER = b"/run/harness-init"
-"""The static program that keeps a container of several steps alive."""
-
 CLONE_THREAD = 0x10000  # include/uapi/linux/sched.h
+
+_ITSELF = b"/proc/self/exe"  # busybox's applets and runc start themselves again under this name
 
 _EXIT, _EXIT_GROUP = b"60", b"231"
 _EXIT32, _EXIT_GROUP32 = b"1", b"252"
 _SIGKILL = 9
 _RESTARTS = range(-516, -511)  # include/linux/errno.h: never seen by a program
 _LOWEST_ERRNO = -4095  # include/linux/err.h, MAX_ERRNO
-
-
-@dataclass(slots=True, eq=False)
-class Family:
-    """Processes that share their membership, and what failed in them."""
-
-    parent: Family | None
-    marked: bool = False
-    step: int | None = None
-    """The step whose first process founded this family."""
-    live: int = 0
-    tallies: dict[CallKey, Tally] = field(default_factory=dict)
-    ends: list[End] = field(default_factory=list)
-    folded: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class Process:
-    """One thread group, alive."""
-
-    pid: int
-    parent: int
-    path: bytes
-    family: Family
-    threads: int = 1
-    founded: bool = False
-    leader_gone: bool = False
-    exit: int | None = None
-    exit32: int | None = None
-    group_exit: bool = False
-    signal: int = 0
-    generated: list[int] = field(default_factory=list)
-    last: Tally | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Hot:
-    """The tallies that a thread's next failing call may simply add one to."""
-
-    process: Process
-    calls: dict[tuple[bytes | tuple[bytes, ...], ...], Tally] = field(default_factory=dict)
 
 
 class Ledger:
@@ -119,10 +84,11 @@ class Ledger:
         process.threads = 1
         process.leader_gone = False
         process.signal = 0  # SIGKILL ended its other threads, not itself
-        process.path = path
+        if path != _ITSELF or not process.path:
+            process.path = path
         process.last = None
         self.hot.pop(pid, None)
-        if process.founded or _is_member(process.family):
+        if process.founded or is_member(process.family):
             return
         process.founded = True
         family = Family(process.family, live=1)
@@ -251,14 +217,14 @@ class Ledger:
                 self._end(process, seconds)
         calls: dict[CallKey, Tally] = {}
         ends: list[End] = []
-        apparatus = self._ignored + _failures(self._root)
+        apparatus = self._ignored + failures(self._root)
         for family in self._families:
             if family.folded:
                 continue
-            if not _is_member(family):
-                apparatus += _failures(family)
+            if not is_member(family):
+                apparatus += failures(family)
                 continue
-            apparatus += _collect(family, calls, ends)
+            apparatus += collect(family, calls, ends)
         for tally in calls.values():
             tally.seconds = max(0.0, tally.seconds - start)
         for end in ends:
@@ -357,8 +323,8 @@ class Ledger:
                 kept.append(family)
                 continue
             family.folded = True
-            into = _unfolded(family.parent) or self._root
-            self._ignored += _collect(family, into.tallies, into.ends, keep=True)
+            into = unfolded(family.parent) or self._root
+            self._ignored += collect(family, into.tallies, into.ends, keep=True)
             family.tallies.clear()
             family.ends.clear()
         self._families = kept + self._families[half:]
@@ -366,56 +332,6 @@ class Ledger:
         self._founders = {
             pid: family for pid, family in self._founders.items() if not family.folded
         }
-
-
-def _unfolded(family: Family | None) -> Family | None:
-    while family is not None and family.folded:
-        family = family.parent
-    return family
-
-
-def _is_member(family: Family | None) -> bool:
-    while family is not None:
-        if family.marked:
-            return True
-        family = family.parent
-    return False
-
-
-def _step_of(family: Family | None) -> int | None:
-    while family is not None:
-        if family.marked:
-            return family.step
-        family = family.parent
-    return None
-
-
-def _failures(family: Family) -> int:
-    return sum(tally.count for tally in family.tallies.values())
-
-
-def _collect(
-    family: Family, calls: dict[CallKey, Tally], ends: list[End], *, keep: bool = False
-) -> int:
-    """Merge a family's record into ``calls`` and ``ends``; return the sleeper's failures."""
-    step = _step_of(family)
-    ignored = 0
-    for key, tally in family.tallies.items():
-        if key.path == SLEEPER and not keep:
-            ignored += tally.count
-            continue
-        if step is not None:
-            tally.steps = {step}
-        known = calls.get(key)
-        if known is None:
-            calls[key] = tally
-            continue
-        first, other = sorted((known, tally), key=lambda one: one.seconds)
-        first.count += other.count
-        first.steps |= other.steps
-        calls[key] = first
-    ends.extend(end for end in family.ends if keep or end.path != SLEEPER)
-    return ignored
 
 
 def _numbers(arguments: bytes) -> tuple[int, ...]:

@@ -147,3 +147,32 @@ def test_a_command_in_a_guest_gets_what_is_piped_in_and_hands_out_its_status(
     assert done.returncode == 5
     assert done.stdout == b"\x00\xff" * 50_000
     assert done.stderr.endswith(b"in  words\n")
+
+
+def children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(word) for task in tasks for word in (task / "children").read_text().split()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_or_killed_command_leaves_no_guest(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    with subprocess.Popen(
+        harness("kernels", "shell", KERNEL, "--accel=tcg", "--", "sh", "-c", "echo up; sleep 9999"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+    ) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == b"up\n"
+        (supervisor,) = children(command.pid)
+        (guest,) = children(supervisor)
+        descriptor = os.pidfd_open(guest)
+        command.send_signal(number)
+        assert command.wait(30) == (130 if number is signal.SIGINT else -number)
+        assert select.select([descriptor], [], [], 30)[0]
+        os.close(descriptor)
+        assert command.stderr is not None
+        assert b"Traceback" not in command.stderr.read()

@@ -8,7 +8,9 @@ from harness.trace.census import Census
 
 
 def host(*, cgroup: Cgroup = Cgroup.V2, ia32: bool = True, userns: bool = True) -> Survey:
-    implemented = {"x86_64": (0, 1), "i386": (1, 2)} if ia32 else {"x86_64": (0, 1)}
+    implemented: dict[str, tuple[int, ...]] = {"x86_64": (0, 1)}
+    if ia32:
+        implemented["i386"] = (1, 2)
     return Survey(
         facts=Facts(
             release="6.12",

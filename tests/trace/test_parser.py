@@ -1,10 +1,11 @@
 import random
 import time
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.trace import ledger
+from harness.trace import families, ledger
 from harness.trace.parser import LONGEST, TraceParser
 from harness.trace.records import End, Trace
 
@@ -202,15 +203,25 @@ def test_an_exec_in_a_thread_goes_on_as_the_leader() -> None:
     assert [(end.path, end.exit, end.signal) for end in trace.ends] == [(b"/bin/b", 0, 0)]
 
 
-def test_the_sleeper_is_apparatus() -> None:
-    sleeper = ledger.SLEEPER.decode()
+@pytest.mark.parametrize("below", ["", "/busybox"])
+def test_the_sleeper_and_what_it_starts_of_itself_are_apparatus(below: str) -> None:
+    sleeper = families.SLEEPER.decode() + below
     trace = parsed(
         mark("container pid 9")
-        + (fork(1, 9) + execs(9, sleeper) + fails(9, 5, 1) + enters(9, 231, 0) + dies(9))
+        + (fork(1, 9) + execs(9, sleeper) + fails(9, 5, 1))
+        + (fork(9, 10) + execs(10, "/proc/self/exe") + fails(10, 5, 1) + dies(10))
+        + (enters(9, 231, 0) + dies(9))
     )
     assert trace.calls == ()
     assert trace.ends == ()
-    assert trace.apparatus == 1
+    assert trace.apparatus == 2
+
+
+def test_a_program_that_starts_itself_again_keeps_its_name() -> None:
+    again = execs(9, "/proc/self/exe") + fails(9, 5, 1)
+    head = mark("container pid 9") + fork(1, 9)
+    assert kinds(parsed(head + execs(9, "/bin/busybox") + again)) == {("/bin/busybox", 5, 1): 1}
+    assert kinds(parsed(head + again)) == {("/proc/self/exe", 5, 1): 1}
 
 
 def test_a_reused_pid_is_another_process() -> None:

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(sys.executable).with_name("harness")
+NEEDED = ("qemu-system-x86_64", "gpgv")
+USEFUL = ("skopeo", "mmdebstrap", "rpmkeys", "gpg", "unshare")
+
+
+def stand_in(directory: Path, name: str) -> None:
+    program = directory / name
+    program.write_text("#!/bin/sh\necho QEMU emulator version 10.0.2\n")
+    program.chmod(0o755)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A PATH on which every program is there."""
+    directory = tmp_path / "bin"
+    directory.mkdir()
+    for name in (*NEEDED, *USEFUL):
+        stand_in(directory, name)
+    return directory
+
+
+def doctor(path: Path) -> tuple[int, dict[str, str]]:
+    """Return the exit status and the line about each thing."""
+    done = subprocess.run(
+        [str(PROGRAM), "doctor"],
+        cwd=path.parent,
+        env={**os.environ, "PATH": str(path), "HARNESS_STORE": str(path.parent / "store")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    header, *lines = done.stdout.splitlines()
+    column = header.index("what")
+    found = {line[column:].split("  ")[0]: line.strip() for line in lines if line[:column].strip()}
+    return done.returncode, found
+
+
+def test_with_every_program_the_machine_is_fit(path: Path) -> None:
+    status, lines = doctor(path)
+    assert status == 0
+    assert lines["QEMU"].split()[:3] == ["ok", "QEMU", "10.0.2"]
+    assert all(lines[name].startswith("ok") for name in ("gpgv", "skopeo", "mmdebstrap"))
+    assert "0 entries" in lines["store"]
+    assert not (path.parent / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("program", "what", "remedy"),
+    [
+        ("qemu-system-x86_64", "QEMU", "install qemu-system-x86"),
+        ("gpgv", "gpgv", "install gpgv"),
+    ],
+)
+def test_without_a_program_that_every_cell_needs_the_status_is_1(
+    path: Path, program: str, what: str, remedy: str
+) -> None:
+    (path / program).unlink()
+    status, lines = doctor(path)
+    assert status == 1
+    assert lines[what].startswith("MISSING")
+    assert lines[what].endswith(remedy)
+
+
+@pytest.mark.parametrize(
+    ("program", "remedy"),
+    [
+        ("skopeo", "install skopeo"),
+        ("mmdebstrap", "install mmdebstrap"),
+        ("rpmkeys", "install rpm"),
+        ("gpg", "install gpg"),
+    ],
+)
+def test_without_a_program_that_some_cells_need_the_remedy_is_told(
+    path: Path, program: str, remedy: str
+) -> None:
+    (path / program).unlink()
+    status, lines = doctor(path)
+    assert status == 0
+    assert lines[program].startswith("without")
+    assert lines[program].endswith(remedy)
+
+
+def test_a_qemu_that_does_not_run_is_missing(path: Path) -> None:
+    (path / "qemu-system-x86_64").write_text("#!/bin/sh\necho broken >&2\nexit 1\n")
+    status, lines = doctor(path)
+    assert status == 1
+    assert "ended with status 1: broken" in lines["QEMU"]

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from harness.results.runs import find_runs, load_run
+
+MISSING = 6
+
+Run = Callable[..., pytest.RunResult]
+Write = Callable[..., Path]
+ESCAPE = "\x1b["
+
+
+def results(pytester: pytest.Pytester) -> Path:
+    return pytester.path / "results"
+
+
+def test_collecting_alone_makes_no_store_and_no_run(
+    run: Run, scenarios: Write, pytester: pytest.Pytester, own_store: Path
+) -> None:
+    scenarios("set-get", "other")
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.image("redis")
+        @pytest.mark.kernels("5.10..6.1")
+        @pytest.mark.parametrize("size", [1, 2])
+        def test_it(container, kernel, size): ...
+        """
+    )
+    result = run("--collect-only", "-q", "--kernels=5.10,6.12", "scenarios", ".")
+    ids = [line for line in result.outlines if "::" in line]
+    assert sorted(ids) == sorted(
+        [
+            "scenarios/some.yaml::set-get[debian-trixie-5.10]",
+            "scenarios/some.yaml::set-get[debian-trixie-6.12]",
+            "scenarios/some.yaml::other[debian-trixie-5.10]",
+            "scenarios/some.yaml::other[debian-trixie-6.12]",
+            "test_collecting_alone_makes_no_store_and_no_run.py::test_it[redis-5.10-1]",
+            "test_collecting_alone_makes_no_store_and_no_run.py::test_it[redis-5.10-2]",
+        ]
+    )
+    assert "accelerator" not in result.stdout.str()
+    assert not own_store.exists()
+    assert not results(pytester).exists()
+
+
+def test_cells_are_chosen_counted_and_reported_as_other_tests_are(
+    run: Run, scenarios: Write, pytester: pytest.Pytester, scripted: None
+) -> None:
+    scenarios("lacks", "fails", "absent", file="a.yaml", tags="[slow]")
+    scenarios("passes", file="b.yaml")
+    everything = run("--junitxml=out.xml", "--strict-markers", "--guests=2")
+    everything.assert_outcomes(passed=2, failed=1, skipped=1)
+    assert everything.ret == pytest.ExitCode.TESTS_FAILED
+    text = everything.stdout.str()
+    assert text.count("kernels: accelerator: TCG, software emulation, slow (scripted)") == 1
+    assert text.count("kernels: 2 guests at once; --guests sets it") == 1
+    assert text.index("kernels: accelerator") < text.index("FAILURES")
+    everything.stdout.fnmatch_lines(
+        ["*passed with 1 ENOSYS*", "*ENOSYS*fchmodat2 (452)*cp*coped*", "*recorded in *"]
+    )
+    assert ESCAPE not in text
+
+    cases = {case.get("name"): case for case in ElementTree.parse("out.xml").iter("testcase")}
+    case = cases["lacks[debian-trixie-latest]"]
+    found = {one.get("name"): one.get("value") for one in case.iter("property")}
+    assert found["outcome"] == "passed with 1 ENOSYS"
+    assert found["enosys"] == "fchmodat2 (452) cp kernel: coped"
+    assert cases["fails[debian-trixie-latest]"].find("failure") is not None
+
+    [reference] = find_runs(results(pytester))
+    recorded = load_run(reference.path)
+    assert not recorded.problems
+    assert {one.scenario for one in recorded.observations} == {"lacks", "fails", "absent", "passes"}
+    assert recorded.meta.exit_status == 1
+    assert recorded.meta.counts["failed"] == 1
+    assert recorded.meta.accelerator == "tcg"
+
+    run("-k", "fails or passes").assert_outcomes(passed=1, failed=1, deselected=2)
+    run("-m", "not slow").assert_outcomes(passed=1, deselected=3)
+    run("--lf").assert_outcomes(failed=1)
+    stopped = run("-x", "--color=yes", "-p", "no:cacheprovider")
+    assert re.search(r"1 failed.*1 passed", stopped.stdout.str())
+    assert "absent" not in stopped.stdout.str()
+    assert ESCAPE in stopped.stdout.str()
+
+
+def test_a_kernel_that_cannot_be_had_turns_the_exit_status_unless_allowed(
+    run: Run, scenarios: Write, scripted: None
+) -> None:
+    scenarios("absent", "passes")
+    result = run()
+    result.assert_outcomes(passed=1, skipped=1)
+    assert result.ret == MISSING
+    result.stdout.fnmatch_lines(["*unavailable on latest (1 cell): the mirror is down"])
+    assert run("--allow-missing-kernels").ret == 0
+
+
+def test_workers_share_one_run_and_the_controller_shows_the_matrix(
+    run: Run, scenarios: Write, pytester: pytest.Pytester, scripted: None
+) -> None:
+    scenarios("passes", "lacks", "fails")
+    result = run("-p", "xdist.plugin", "-n2", "--kernels=5.10,6.12", "--guests=3")
+    result.assert_outcomes(passed=4, failed=2)
+    text = result.stdout.str()
+    assert text.count("kernels: accelerator: TCG") == 1
+    assert text.count("kernels: 3 guests at once") == 1
+    assert re.search(r"scenario +5\.10 +6\.12", text)
+    assert [line.split()[-7:][0] for line in result.outlines if "lacks " in line]
+    assert len(list(results(pytester).glob("*/run.json"))) == 2  # the run's, and by `latest`
+    [reference] = find_runs(results(pytester))
+    recorded = load_run(reference.path)
+    assert not recorded.problems
+    assert len(recorded.observations) == 6
+    assert recorded.meta.exit_status == 1
+    assert [kernel.name for kernel in recorded.meta.kernels]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_session_that_is_interrupted_keeps_its_cells_and_shows_them(
+    pytester: pytest.Pytester, run: Run, scenarios: Write, scripted: None, number: signal.Signals
+) -> None:
+    scenarios("passes", "hangs", "later")
+    words = pytester._getpytestargs()
+    with subprocess.Popen(
+        [*map(str, words), "-p", "harness.plugin", "--guests=2"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=pytester.path,
+        env={**os.environ, "HOME": str(pytester.path)},
+    ) as child:
+        wait_for(lambda: any(results(pytester).glob("latest/consoles/hangs*")))
+        child.send_signal(number)
+        text, _ = child.communicate(timeout=60)
+    assert child.returncode == pytest.ExitCode.INTERRUPTED, text
+    assert re.search(r"passes +\S+ passed", text), text
+    assert "hangs " not in text
+    run_directory = next(results(pytester).glob("2*"))
+    record = json.loads((run_directory / "run.json").read_text())
+    assert record["exit_status"] == 2
+    assert record["counts"] == {"passed": 1}
+    names = {file.name.partition("-")[2].partition("-")[0] for file in cells(run_directory)}
+    assert "passes" in names
+    assert "hangs" not in names
+
+
+def cells(run_directory: Path) -> list[Path]:
+    return list((run_directory / "cells").glob("*.json"))
+
+
+def wait_for(true: Callable[[], bool], limit: float = 60.0) -> None:
+    deadline = time.monotonic() + limit
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
