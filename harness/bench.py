@@ -47,6 +47,10 @@ dd if=/dev/zero of=/dev/null bs=1 count={CALLS}; done"""
 _TOOK = re.compile(r"copied, ([0-9.e+-]+) s")
 _TRUE = Step(name="true", run=("/bin/true",))
 _HEAVY = Step(name="calls", run=("sh", "-c", _LOOP), timeout=300.0)
+_FILES_LOOP = f"""for (1..{ROUNDS}) {{ $begin = time; system(qw(find / -xdev -newermt 2100-01-01));
+printf STDERR qq(copied, %.4f s\\n), time - $begin }}"""
+"""The same of a program that asks for every file of the image: calls that do some work."""
+_FILES = Step(name="files", run=("perl", "-MTime::HiRes=time", "-e", _FILES_LOOP), timeout=300.0)
 _MATRIX_LIMIT = 4 * 3600.0
 
 
@@ -101,8 +105,10 @@ def _kernel(
         say(f"{entry.name}: a restored guest takes {figures['ratio']['median']:.2f} of a boot")
         figures["cell"] = _cells(lab, entry, repeat)
         say(f"{entry.name}: a cell takes {figures['cell']['cell']['median']:.2f} s")
-        figures["tracing"] = _tracing(lab, plain, entry, repeat)
-        say(f"{entry.name}: tracing on over off is {figures['tracing']['ratio']['median']:.3f}")
+        for key, loop in (("tracing", _HEAVY), ("tracing_files", _FILES)):
+            figures[key] = _tracing(lab, plain, entry, loop, repeat)
+            ratio = figures[key]["ratio"]["median"]
+            say(f"{entry.name}: tracing on over off is {ratio:.3f} ({loop.name})")
     except HarnessError as error:
         figures["problem"] = str(error)
         say(f"{entry.name}: {error}")
@@ -147,12 +153,14 @@ def _cells(lab: Laboratory, entry: HostEntry, repeat: int) -> Figures:
     }
 
 
-def _tracing(lab: Laboratory, plain: Laboratory, entry: HostEntry, repeat: int) -> Figures:
+def _tracing(
+    lab: Laboratory, plain: Laboratory, entry: HostEntry, loop: Step, repeat: int
+) -> Figures:
     """Time a loop of system calls with tracing and without, in turn."""
     on, off = [], []
     for _ in range(repeat):
-        off.append(_best(_observed(plain, entry, _HEAVY)))
-        on.append(_best(_observed(lab, entry, _HEAVY)))
+        off.append(_best(_observed(plain, entry, loop)))
+        on.append(_best(_observed(lab, entry, loop)))
     return {"on": _figure(on), "off": _figure(off), "ratio": _ratio(on, off)}
 
 
@@ -221,8 +229,8 @@ def table(figures: Figures) -> str:
         f"{machine['cores']} cores, {machine['memory_mib']} MiB, QEMU {machine['qemu']} "
         f"({machine['accelerator']}), load {machine['load']}; {figures['repeat']} runs of each",
         "",
-        "| kernel | cold boot, s | restored, s | ratio | cell, s | tracing on/off |",
-        "|---|---|---|---|---|---|",
+        "| kernel | cold boot, s | restored, s | ratio | cell, s | tracing on/off, calls | files |",
+        "|---|---|---|---|---|---|---|",
         *(_row(kernel) for kernel in figures["kernels"]),
     ]
     split = [kernel for kernel in figures["kernels"] if "cell" in kernel]
@@ -248,10 +256,11 @@ def table(figures: Figures) -> str:
 
 def _row(kernel: Figures) -> str:
     if "problem" in kernel and "cold" not in kernel:
-        return f"| {kernel['name']} | {kernel['problem'].splitlines()[0]} | | | | |"
+        return f"| {kernel['name']} | {kernel['problem'].splitlines()[0]} | | | | | |"
     cell = kernel.get("cell", {}).get("cell")
     tracing = kernel.get("tracing", {}).get("ratio")
-    found = (kernel["cold"], kernel["restored"], kernel["ratio"], cell, tracing)
+    files = kernel.get("tracing_files", {}).get("ratio")
+    found = (kernel["cold"], kernel["restored"], kernel["ratio"], cell, tracing, files)
     return f"| {kernel['name']} | {' | '.join(_spread(figure) for figure in found)} |"
 
 

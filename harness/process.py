@@ -6,8 +6,10 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,10 +63,33 @@ def run(
     """
     words = tuple(str(word) for word in argv)
     started = time.monotonic()
+    child = None
     try:
-        child = subprocess.Popen(
+        with _interrupts_held_back():
+            child = _started(words, stdin is not None, cwd, env)
+        stdout, stderr = child.communicate(stdin, timeout=limit)
+    except BaseException as error:
+        if child is None:
+            raise
+        with child:
+            end_group(child)
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
+        tail = _tail(error.stderr or b"")
+        raise ToolError(f"{words[0]} took longer than {limit:g} s and was ended{tail}") from error
+    done = Completed(words, child.returncode, stdout, stderr, time.monotonic() - started)
+    if check and done.status != 0:
+        raise ToolError(f"{words[0]} ended with status {done.status}{_tail(stderr)}")
+    return done
+
+
+def _started(
+    words: Sequence[str], fed: bool, cwd: Path | None, env: Mapping[str, str] | None
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
             words,
-            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=cwd,
@@ -73,22 +98,23 @@ def run(
         )
     except OSError as error:
         raise ToolError(f"cannot start {words[0]}: {error.strerror}") from error
-    with child:
-        try:
-            stdout, stderr = child.communicate(stdin, timeout=limit)
-        except subprocess.TimeoutExpired as error:
-            end_group(child)
-            tail = _tail(error.stderr or b"")
-            raise ToolError(
-                f"{words[0]} took longer than {limit:g} s and was ended{tail}"
-            ) from error
-        except BaseException:
-            end_group(child)
-            raise
-    done = Completed(words, child.returncode, stdout, stderr, time.monotonic() - started)
-    if check and done.status != 0:
-        raise ToolError(f"{words[0]} ended with status {done.status}{_tail(stderr)}")
-    return done
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Let Ctrl-C wait for the block's end: a child that is half started would be lost."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield  # no other thread is interrupted
+        return
+    came = threading.Event()
+    signal.signal(signal.SIGINT, lambda number, frame: came.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came.is_set():
+        signal.raise_signal(signal.SIGINT)
 
 
 def end_group(child: subprocess.Popen[bytes]) -> None:

@@ -222,11 +222,11 @@ class Listener:
         if self._gathered is None and settings.OPENED in self._config.stash:
             from harness.plugin.reports import Gathered
 
-            Gathered(self._config).finish(session)
-        elif self._gathered is not None:
+            self._gathered = Gathered(self._config)
+        if self._gathered is not None:
             self._gathered.finish(session)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Show the matrix."""
-        if self._gathered is not None:
+        if self._gathered is not None and self._gathered.cells:
             self._gathered.summarise(terminalreporter)

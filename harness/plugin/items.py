@@ -63,7 +63,9 @@ class CellItem(pytest.Item):
     def __init__(
         self, *, scenario: Scenario, image: str, entry: HostEntry, **keywords: Any
     ) -> None:
-        super().__init__(**keywords)
+        # As text, or pytest would not see that a part of it is in brackets, and --lf not find it.
+        nodeid = f"{keywords['parent'].nodeid}::{keywords['name']}"
+        super().__init__(nodeid=nodeid, **keywords)
         self.scenario = scenario
         self.image = image
         self.entry = entry

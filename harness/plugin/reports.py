@@ -140,6 +140,17 @@ class Gathered:
         named = next((cell.run for cell in self.cells if cell.run), "")
         return RunDir(Path(named)) if named else None
 
+    def _complete(self) -> None:
+        """Take the cells that ran ahead and were recorded, but that pytest never came to."""
+        if not self._own:
+            return
+        session = self.config.stash[SESSION]
+        told = {cell.observation.id for cell in self.cells}
+        for item, observation in session.recorded_cells:
+            if observation.id not in told:
+                known = session.known(item, observation)
+                self.cells.append(cell_report(session, item, item.entry, observation, known))
+
     def accelerator(self) -> str:
         """Return the line about the accelerator."""
         used = next((cell for cell in self.cells if cell.accelerator), None)
@@ -184,6 +195,7 @@ class Gathered:
 
     def finish(self, session: pytest.Session) -> None:
         """Write run.json for the last time and turn the exit status where cells are missing."""
+        self._complete()
         matrix = self.matrix()
         status = exit_status(matrix.cells, self.config.getoption("allow_missing_kernels"))
         if int(session.exitstatus) == int(pytest.ExitCode.OK) and status:

@@ -88,6 +88,8 @@ class Session:
         self.run: RunDir | None = None
         self.places: dict[str, int] = {}
         """Which place in the order of collection an item has, by node id."""
+        self.recorded_cells: list[tuple[CellItem, Observation]] = []
+        """All that were written, in the order in which they ended; pytest may ask for fewer."""
         self._broken: HarnessError | None = None
         self._ending = False
         self._ahead: Ahead[str, Observation] = Ahead((), 1)
@@ -234,6 +236,7 @@ class Session:
         if self._ending:  # its guest was ended with the session: that says nothing of the cell
             raise GuestError("the session ended before the cell did")
         run.write_cell(observation)
+        self.recorded_cells.append((cell, observation))
         return observation
 
     def recorded(self) -> RunDir:

@@ -30,6 +30,7 @@ from harness.scenarios.load import scenarios_of
 from harness.scenarios.sitting import Sitting, sitting
 from harness.trace.recorder import Recording
 from harness.yamlfile import Document
+from harness.yamlvalues import SourceFloat, SourceInt
 
 COMMAND_TIMEOUT = 60.0
 """Seconds under KVM, as for a step of a scenario; under emulation it is longer."""
@@ -91,16 +92,24 @@ def scenario_of(
 
 def _plain(value: Any) -> Any:
     """Return a value of Python as YAML would have it."""
+    number: SourceInt | SourceFloat
     match value:
-        case str():
-            return str(value)
-        case PurePath():
+        case bool():
+            return value
+        case int():
+            number = SourceInt(value)
+        case float():
+            number = SourceFloat(value)
+        case str() | PurePath():
             return str(value)
         case Mapping():
             return {str(key): _plain(one) for key, one in value.items()}
         case list() | tuple():
             return [_plain(one) for one in value]
-    return value
+        case _:
+            return value
+    number.text = str(value)
+    return number
 
 
 class Held:

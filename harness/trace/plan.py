@@ -14,7 +14,7 @@ EXITS = frozenset({60, 231, 252})
 """exit and exit_group of 64-bit programs and exit_group of 32-bit ones: they carry the status."""
 
 EXITS32 = frozenset({1, 252})
-"""exit and exit_group of 32-bit programs. 1 is write for 64-bit ones: armed only when it must be."""
+"""exit and exit_group of 32-bit programs. 1 is write for 64-bit ones: armed only if it must be."""
 
 HOT = frozenset({0, 1, 3, 5, 7, 8, 9, 13, 14, 19, 20, 35, 44, 45, 47, 96, 202, 228, 232, 262, 281})
 """Calls too frequent to be armed by the way, for a shorter filter: read, write, futex, ..."""

@@ -23,7 +23,8 @@ def tmpfiles(seccomp: str = "") -> Scenario:
     return one_step(
         "sh",
         "-c",
-        "mkdir -m 700 /run/made; echo 'd /run/made 0751 root root' | systemd-tmpfiles --create - && stat -c %a /run/made",
+        "mkdir -m 700 /run/made; echo 'd /run/made 0751 root root' | systemd-tmpfiles --create - "
+        "&& stat -c %a /run/made",
         seccomp=seccomp,
     )
 

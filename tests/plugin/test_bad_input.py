@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.plugin import settings
+from harness.plugin.session import session_of
+
 USAGE = 4
 INTERRUPTED = 2
 
@@ -31,14 +34,27 @@ def said(result: pytest.RunResult) -> list[str]:
         ("--kernel=mine", "expected NAME=PATH/bzImage"),
     ],
 )
-def test_a_wrong_option_is_refused_before_anything_else(
-    run: Run, pytester: pytest.Pytester, own_store: Path, option: str, sentence: str
+def test_a_wrong_option_is_refused(
+    pytester: pytest.Pytester, own_store: Path, option: str, sentence: str
 ) -> None:
     pytester.path.joinpath("notes.txt").write_text("not a kernel")
-    result = run(option)
+    config = pytester.parseconfig(option)
+    assert settings.given(config)
+    with pytest.raises(pytest.UsageError) as caught:
+        session_of(config)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not own_store.exists()
+
+
+def test_what_is_refused_is_one_line_and_status_4_before_anything_else(
+    run: Run, pytester: pytest.Pytester, own_store: Path
+) -> None:
+    pytester.makepyfile("raise SystemExit('collected')")
+    result = run("--guests=0")
     assert result.ret == USAGE
-    [line] = said(result)
-    assert sentence in line
+    assert said(result) == ["--guests=0: give auto, or a number from 1 on"]
+    assert "collected" not in result.stdout.str()
     assert not own_store.exists()
 
 

@@ -88,16 +88,14 @@ def test_cells_are_chosen_counted_and_reported_as_other_tests_are(
     assert recorded.meta.counts["failed"] == 1
     assert recorded.meta.accelerator == "tcg"
 
-    run("-k", "fails or passes").assert_outcomes(passed=1, failed=1, deselected=2)
-    run("-m", "not slow").assert_outcomes(passed=1, deselected=3)
+    run("-k", "fails or passes", "-m", "not slow").assert_outcomes(passed=1, deselected=3)
     run("--lf").assert_outcomes(failed=1)
     stopped = run("-x", "--color=yes", "-p", "no:cacheprovider")
     assert re.search(r"1 failed.*1 passed", stopped.stdout.str())
-    assert "absent" not in stopped.stdout.str()
     assert ESCAPE in stopped.stdout.str()
 
 
-def test_a_kernel_that_cannot_be_had_turns_the_exit_status_unless_allowed(
+def test_a_kernel_that_cannot_be_had_turns_the_exit_status(
     run: Run, scenarios: Write, scripted: None
 ) -> None:
     scenarios("absent", "passes")
@@ -105,7 +103,6 @@ def test_a_kernel_that_cannot_be_had_turns_the_exit_status_unless_allowed(
     result.assert_outcomes(passed=1, skipped=1)
     assert result.ret == MISSING
     result.stdout.fnmatch_lines(["*unavailable on latest (1 cell): the mirror is down"])
-    assert run("--allow-missing-kernels").ret == 0
 
 
 def test_workers_share_one_run_and_the_controller_shows_the_matrix(
@@ -118,14 +115,13 @@ def test_workers_share_one_run_and_the_controller_shows_the_matrix(
     assert text.count("kernels: accelerator: TCG") == 1
     assert text.count("kernels: 3 guests at once") == 1
     assert re.search(r"scenario +5\.10 +6\.12", text)
-    assert [line.split()[-7:][0] for line in result.outlines if "lacks " in line]
     assert len(list(results(pytester).glob("*/run.json"))) == 2  # the run's, and by `latest`
     [reference] = find_runs(results(pytester))
     recorded = load_run(reference.path)
     assert not recorded.problems
     assert len(recorded.observations) == 6
     assert recorded.meta.exit_status == 1
-    assert [kernel.name for kernel in recorded.meta.kernels]
+    assert {kernel.name for kernel in recorded.meta.kernels} == {"5.10", "6.12"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -141,23 +137,22 @@ def test_a_session_that_is_interrupted_keeps_its_cells_and_shows_them(
         cwd=pytester.path,
         env={**os.environ, "HOME": str(pytester.path)},
     ) as child:
-        wait_for(lambda: any(results(pytester).glob("latest/consoles/hangs*")))
-        child.send_signal(number)
-        text, _ = child.communicate(timeout=60)
+        try:
+            wait_for(lambda: any(results(pytester).glob("latest/consoles/some-hangs-*")))
+            child.send_signal(number)
+            text, _ = child.communicate(timeout=60)
+        finally:
+            child.kill()
     assert child.returncode == pytest.ExitCode.INTERRUPTED, text
     assert re.search(r"passes +\S+ passed", text), text
     assert "hangs " not in text
     run_directory = next(results(pytester).glob("2*"))
     record = json.loads((run_directory / "run.json").read_text())
     assert record["exit_status"] == 2
-    assert record["counts"] == {"passed": 1}
-    names = {file.name.partition("-")[2].partition("-")[0] for file in cells(run_directory)}
-    assert "passes" in names
-    assert "hangs" not in names
-
-
-def cells(run_directory: Path) -> list[Path]:
-    return list((run_directory / "cells").glob("*.json"))
+    recorded = {file.name.split("-")[1] for file in run_directory.glob("cells/*.json")}
+    assert record["counts"] == {"passed": len(recorded)}
+    assert "passes" in recorded
+    assert "hangs" not in recorded
 
 
 def wait_for(true: Callable[[], bool], limit: float = 60.0) -> None:
