@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,6 +193,7 @@ class Listener:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._gathered: Gathered | None = None
+        self._terminable = ExitStack()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take a cell's observation from its report."""
@@ -201,18 +203,23 @@ class Listener:
 
         if self._gathered is None:
             self._gathered = Gathered(self._config)
+            self._be_terminable()
         self._gathered.add(report)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
-        """Let SIGTERM end a controller of workers as Ctrl-C does, where cells were asked for."""
-        config = self._config
-        if not config.pluginmanager.has_plugin("dsession") or not settings.given(config):
+        """Let SIGTERM end a controller of workers as Ctrl-C does, once it knows of cells."""
+        with self._terminable:
+            if settings.given(self._config):
+                self._be_terminable()
             return (yield)
+
+    def _be_terminable(self) -> None:
+        if not self._config.pluginmanager.has_plugin("dsession"):
+            return  # the session that runs cells itself sees to it
         from harness.plugin.signals import terminated_as_interrupted
 
-        with terminated_as_interrupted():
-            return (yield)
+        self._terminable.enter_context(terminated_as_interrupted())
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

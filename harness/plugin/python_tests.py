@@ -20,7 +20,7 @@ from harness.guest import slots
 from harness.guest.guest import Guest
 from harness.laboratory import not_run
 from harness.model import HostEntry, Observation, Scenario, Verdict
-from harness.plugin.reports import attach, cell_report, facts
+from harness.plugin.reports import BARE, attach, cell_report, facts
 from harness.plugin.session import Session, session_of
 from harness.report.failure import failure_text
 from harness.scenarios.cell import Notebook, Request, observed
@@ -31,6 +31,8 @@ from harness.verdicts.known import Judgement
 from harness.verdicts.outcome import Known, outcome
 
 T = TypeVar("T")
+
+_BAD = (Verdict.FAILED, Verdict.DIED, Verdict.TIMED_OUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +251,7 @@ class Bench:
                 return
             self.item.user_properties.extend(facts(observation, known))
             cells.append(cell_report(self.session, self.item, part.entry, observation, known))
-            if observation.verdict in (Verdict.FAILED, Verdict.DIED, Verdict.TIMED_OUT):
+            if part.image and observation.verdict in _BAD:
                 file = self.session.cell_file(observation)
                 report.sections.append(("kernels", failure_text(observation, file)))
         report.user_properties = list(self.item.user_properties)
@@ -257,6 +259,8 @@ class Bench:
 
     def _observation(self, part: Part, verdict: Verdict, reason: str) -> Observation:
         found = self._found(part)
+        if not part.image:
+            found = replace(found, image=BARE)
         if part.verdict is not None:
             return replace(found, verdict=part.verdict, reason=str(part.error))
         if verdict is not Verdict.FAILED:

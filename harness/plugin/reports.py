@@ -18,7 +18,7 @@ from harness.errors import HarnessError
 from harness.model import HostEntry, Observation
 from harness.plugin import settings
 from harness.plugin.session import SESSION, Session
-from harness.plugin.terminal import accelerator_line, places_line
+from harness.plugin.terminal import accelerator_line, places_line, write
 from harness.report.junit import properties
 from harness.results.codec import decode, encode
 from harness.results.meta import ImageFacts, KernelFacts, RunMeta
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from harness.report.matrix import Matrix
 
 ATTRIBUTE = "kernels_cells"
+BARE = "(none)"
+"""In the place of an image's name: a guest without a container."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +121,7 @@ class Gathered:
     def _say(self, text: str) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and reporter.verbosity >= -1:
-            reporter.ensure_newline()
-            reporter.write_line(f"kernels: {text}")
+            write(reporter, text)
 
     def _begin(self) -> None:
         """Write down that a run of workers has begun, in case that it never ends."""
@@ -210,7 +211,7 @@ class Gathered:
 
     def _meta(self, run: RunDir) -> RunMeta:
         kernels = {cell.kernel.name: cell.kernel for cell in self.cells}
-        images = {cell.image.name: cell.image for cell in self.cells if cell.image.name}
+        images = {cell.image.name: cell.image for cell in self.cells if cell.image.name != BARE}
         environments = [c.observation.environment for c in self.cells if c.observation.environment]
         used = next((cell for cell in self.cells if cell.accelerator), None)
         return RunMeta(

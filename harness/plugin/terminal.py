@@ -50,9 +50,8 @@ class TerminalProgress:
         # A running test's output is captured; this is the session's, as live logging is.
         shown = self._capture.global_and_fixture_disabled() if self._capture else nullcontext()
         with shown:
-            self._reporter.ensure_newline()
             while self._waiting:
-                self._reporter.write_line(f"kernels: {self._waiting.popleft()}")
+                write(self._reporter, self._waiting.popleft())
 
     def update(self, what: str, done: int, total: int | None) -> None:
         """Write how far a download is, from time to time."""
@@ -68,6 +67,14 @@ class TerminalProgress:
             self._said[what] = now
         of = f" of {total / 1e6:.1f}" if total else ""
         self.say(f"{what}: {done / 1e6:.1f}{of} MB")
+
+
+def write(reporter: TerminalReporter, text: str) -> None:
+    """Write a line of the harness, on a line of its own."""
+    reporter.ensure_newline()
+    if reporter._tw.width_of_current_line:  # under xdist the reporter does not keep track
+        reporter._tw.line()
+    reporter.write_line(f"kernels: {text}")
 
 
 def accelerator_line(accelerator: str, why: str) -> str:

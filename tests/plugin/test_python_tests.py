@@ -79,7 +79,7 @@ def test_python_tests_are_cells_beside_scenarios(
 
         pytestmark = pytest.mark.image("debian-trixie")
 
-        def test_commands_run_beside_the_first_process(container, kernel):
+        def test_commands(container, kernel):
             box = container(user="nobody", env={"WORD": "hello"}, hostname="here")
             result = box.run("echo $WORD from $(hostname); id -un >&2; exit 3")
             assert (result.exit, result.signal) == (3, None)
@@ -102,11 +102,11 @@ def test_python_tests_are_cells_beside_scenarios(
         def test_a_bare_guest(guest, kernel):
             assert guest.run("uname -r").stdout.decode().strip() == kernel.release
 
-        def test_a_program_that_is_not_there(container):
+        def test_absent(container):
             container().run(["no-such-program"])
 
         @pytest.mark.xfail(reason="too slow")
-        def test_a_command_that_does_not_end(container):
+        def test_slow(container):
             container(service="sleep 1000").run(["sleep", "100"], timeout=0.5)
         """
     )
@@ -123,10 +123,10 @@ def test_python_tests_are_cells_beside_scenarios(
     assert "no-such-program" in text
     result.stdout.re_match_lines_random(
         [
-            r".*test_commands_run_beside_the_first_process +\S+ passed.*",
+            r".*test_commands +\S+ passed.*",
             r".*test_that_fails +\S+ failed.*",
-            r".*test_a_bare_guest +\S+ passed.*",
-            r".*test_a_command_that_does_not_end +\S+ .*known.*",
+            r"\(none\) +test_a_bare_guest +\S+ passed.*",
+            r".*test_slow +\S+ .*known.*",
             r".*uname +\S+ passed.*",
         ]
     )

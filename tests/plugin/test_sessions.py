@@ -160,3 +160,46 @@ def wait_for(true: Callable[[], bool], limit: float = 60.0) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.mark.guest
+def test_no_guest_outlives_a_session_that_is_terminated(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    temporary = pytester.mkdir("guests-of-this-test")
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    pytester.makefile(
+        ".scenario.yaml",
+        sleeps='scenarios:\n  sleeps:\n    image: debian-trixie\n    run: "echo up; sleep 1000"\n',
+    )
+    words = [*map(str, pytester._getpytestargs()), "-p", "harness.plugin", "--accel=tcg"]
+    with subprocess.Popen(
+        [*words, "sleeps.scenario.yaml"], stdout=subprocess.PIPE, text=True, cwd=pytester.path
+    ) as child:
+        try:
+            # Only a cell's own guest has its console there.
+            consoles = results(pytester) / "latest" / "consoles"
+            wait_for(lambda: any(consoles.glob("sleeps-*")), limit=400)
+            assert qemus(temporary)
+            child.send_signal(signal.SIGTERM)
+            text, _ = child.communicate(timeout=60)
+        finally:
+            child.kill()
+    assert child.returncode == pytest.ExitCode.INTERRUPTED, text
+    assert not qemus(temporary)
+    assert not list(results(pytester).glob("latest/cells/*"))
+    assert load_run(results(pytester) / "latest").meta.exit_status == 2
+
+
+def qemus(temporary: Path) -> list[bytes]:
+    """Return the command lines of guests whose sockets lie below a directory."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes()
+        except OSError:  # it has ended
+            continue
+        if os.fsencode(temporary) in words and b"qemu-system" in words:
+            found.append(words)
+    return found
