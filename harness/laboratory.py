@@ -32,7 +32,9 @@ from harness.model import (
     Scenario,
     Verdict,
 )
-from harness.scenarios.cell import Instruments, Request, run_cell, scenario_digest
+from harness.scenarios.cell import run_cell
+from harness.scenarios.observed import scenario_digest
+from harness.scenarios.request import Instruments, Request
 from harness.scenarios.survey import Survey, survey
 
 T = TypeVar("T")

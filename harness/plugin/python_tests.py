@@ -23,9 +23,10 @@ from harness.model import HostEntry, Observation, Scenario, Verdict
 from harness.plugin.reports import BARE, attach, cell_report, facts
 from harness.plugin.session import Session, session_of
 from harness.report.failure import failure_text
-from harness.scenarios.cell import Notebook, Request, observed
 from harness.scenarios.held import COMMAND_TIMEOUT, Held, Result, held, scenario_of
 from harness.scenarios.load import relative_name
+from harness.scenarios.observed import observed
+from harness.scenarios.request import Notebook, Request
 from harness.scenarios.requirements import missing
 from harness.verdicts.known import Judgement
 from harness.verdicts.outcome import Known, outcome

@@ -27,7 +27,7 @@ from harness.plugin.terminal import TerminalProgress, accelerator_line, places_l
 from harness.results.meta import ImageFacts, KernelFacts, RunMeta
 from harness.results.runs import RunDir, new_run_id
 from harness.scenarios.ahead import Ahead, awaited
-from harness.scenarios.cell import Request
+from harness.scenarios.request import Request
 from harness.verdicts.known import Judgement, judge
 
 if TYPE_CHECKING:

@@ -6,112 +6,31 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from signal import Signals
 
 from harness.container import capabilities, process
 from harness.container.bundle import ROOTFS
-from harness.container.filtering import Traits
-from harness.container.profiles import Chosen
-from harness.container.runtime import ImageFiles, Runtime, RuntimeFailure, mount_image
+from harness.container.runtime import Runtime, RuntimeFailure, mount_image
 from harness.errors import GuestError
 from harness.guest.apparatus import Apparatus
 from harness.guest.guest import Guest
-from harness.guest.qemu import Machine
 from harness.model import (
-    ContainerSpec,
-    Environment,
-    Failure,
-    Image,
     Observation,
-    ProcessEnd,
-    Scenario,
     Step,
-    StepResult,
     Verdict,
 )
-from harness.results.codec import encode
-from harness.scenarios import expect
 from harness.scenarios.confine import Confined, confine
+from harness.scenarios.observed import observed, signal_of, unmet
+from harness.scenarios.request import Instruments, Notebook, Request
 from harness.scenarios.requirements import missing
-from harness.scenarios.sitting import Done, Setting, Sitting, ended, sitting
-from harness.scenarios.survey import Survey
+from harness.scenarios.sitting import Setting, Sitting, sitting
 from harness.store import digest_of
 from harness.trace.elf import elf_classes
-from harness.trace.judge import Evidence, Judge
-from harness.trace.operations import Operations
-from harness.trace.plan import Plan, plan_for
+from harness.trace.plan import plan_for
 from harness.trace.recorder import Recording, recording
-from harness.trace.records import Trace
-from harness.trace.syscalls import Syscalls
 
 _STAMP = re.compile(r"^\[\s*\d+\.\d+\]\s?")
-_LAST_SIGNAL = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One cell to run; plain data, so that any process or machine can run it."""
-
-    id: str
-    scenario: Scenario
-    image: Image
-    kernel: str
-    machine: Machine
-    """With the image's disk in its slot."""
-    snapshot: Path | None
-    survey: Survey
-    chosen: Chosen
-    """The seccomp profile."""
-    traits: Traits
-    """Of the runtime."""
-    rootdir: Path
-    tools: str
-    """Digest of the guest tools."""
-    qemu: str
-    scale: float = 1.0
-    """Time limits are multiplied by this: emulation is slow."""
-    traced: bool = True
-    log: Path | None = None
-    """Where the guest's console goes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Instruments:
-    """Tables that are read once a process."""
-
-    syscalls: Syscalls = field(default_factory=Syscalls)
-    operations: Operations = field(default_factory=Operations)
-
-
-@dataclass(slots=True)
-class Notebook:
-    """What is known of a cell so far, so that a lost guest loses nothing that was seen."""
-
-    started: str
-    durations: dict[str, float] = field(default_factory=dict)
-    done: list[Done] = field(default_factory=list)
-    service: StepResult | None = None
-    trace: Trace | None = None
-    abis: dict[str, str] = field(default_factory=dict)
-    messages: tuple[str, ...] = ()
-    notes: list[str] = field(default_factory=list)
-    ways: dict[str, str] = field(default_factory=dict)
-    confined: Confined | None = None
-    recording: Recording | None = None
-    plan: Plan = field(default_factory=Plan)
-    files: ImageFiles = field(default_factory=lambda: ImageFiles(passwd="", group=""))
-
-    @contextmanager
-    def timing(self, name: str) -> Iterator[None]:
-        """Note how long the block took."""
-        begin = time.monotonic()
-        try:
-            yield
-        finally:
-            self.durations[name] = round(time.monotonic() - begin, 4)
 
 
 def run_cell(request: Request, apparatus: Apparatus, instruments: Instruments) -> Observation:
@@ -294,24 +213,10 @@ def _run_steps(
             return Verdict.FAILED, f"{name}: {done.result.unmet[0]}"
         if done.status is None:
             continue  # the trace will tell
-        signal = _signal_of(done.status) if step.expect.signal else None
-        if _unmet(step, done.result, None if signal else done.status, signal):
+        signal = signal_of(done.status) if step.expect.signal else None
+        if unmet(step, done.result, None if signal else done.status, signal):
             break
     return Verdict.PASSED, ""
-
-
-def _unmet(step: Step, result: StepResult, exit: int | None, signal: str | None) -> tuple[str, ...]:
-    return expect.unmet(step, exit, signal, result.stdout, result.stderr)
-
-
-def _signal_of(status: int | None) -> str | None:
-    """Return the signal that a runtime's status of 128 and more stands for."""
-    if status is None or not 128 < status <= 128 + _LAST_SIGNAL:
-        return None
-    try:
-        return Signals(status - 128).name.removeprefix("SIG")
-    except ValueError:
-        return f"RT{status - 160}"
 
 
 def collect(guest: Guest, under_way: Recording, book: Notebook) -> None:
@@ -326,122 +231,3 @@ def collect(guest: Guest, under_way: Recording, book: Notebook) -> None:
         book.abis = elf_classes(guest, ROOTFS, paths)
     said = guest.run("dmesg", check=False).stdout.decode(errors="backslashreplace")
     book.messages = tuple(_STAMP.sub("", line) for line in said.splitlines() if line.strip())
-
-
-def observed(
-    request: Request,
-    book: Notebook,
-    instruments: Instruments,
-    verdict: Verdict,
-    reason: str,
-) -> Observation:
-    """Return the observation of a cell, from what is known of it and the verdict so far."""
-    failures, ends = _judged(request, book, instruments)
-    steps, found = _judged_steps(request, book, ends)
-    if verdict is Verdict.PASSED and found:
-        verdict, reason = Verdict.FAILED, found
-    if verdict is Verdict.PASSED and book.service is not None and book.service.exit:
-        verdict = Verdict.FAILED
-        reason = f"the service ended with status {book.service.exit} beside the steps"
-    if book.service is not None:
-        steps = (*steps, book.service)
-    trace = book.trace
-    notes = [*book.notes, *(book.confined.notes if book.confined else ())]
-    if trace is not None and not trace.complete and request.traced and verdict is not Verdict.DIED:
-        notes.append("the trace did not come to its end: calls may be missing")
-    if trace is not None and trace.dropped:
-        notes.append(f"{trace.dropped} calls beyond the harness's bounds were counted, not kept")
-    return Observation(
-        id=request.id,
-        scenario=request.scenario.name,
-        file=request.scenario.file,
-        image=request.image.name,
-        kernel=request.kernel,
-        verdict=verdict,
-        reason=reason,
-        steps=steps,
-        failures=failures,
-        ends=ends,
-        messages=book.messages,
-        lost_events=trace.lost if trace is not None else 0,
-        traced=bool(book.recording and book.recording.armed.traced),
-        notes=tuple(dict.fromkeys(notes)),
-        durations=book.durations,
-        environment=_environment(request, book),
-        scenario_digest=scenario_digest(request.scenario),
-        started=book.started,
-    )
-
-
-def scenario_digest(scenario: Scenario) -> str:
-    """Return the digest of what a scenario asks for, wherever its file lies."""
-    return digest_of(encode(replace(scenario, file="", line=0, known=(), why="")).decode())
-
-
-def _judged(
-    request: Request, book: Notebook, instruments: Instruments
-) -> tuple[tuple[Failure, ...], tuple[ProcessEnd, ...]]:
-    if book.trace is None or book.recording is None:
-        return (), ()
-    evidence = Evidence(
-        plan=book.plan,
-        armed=book.recording.armed,
-        implemented={
-            abi: frozenset(numbers) for abi, numbers in request.survey.census.implemented.items()
-        },
-        abis=book.abis,
-    )
-    judge = Judge(instruments.syscalls, instruments.operations)
-    return judge.failures(book.trace, evidence), judge.ends(book.trace, evidence)
-
-
-def _judged_steps(
-    request: Request, book: Notebook, ends: tuple[ProcessEnd, ...]
-) -> tuple[tuple[StepResult, ...], str]:
-    """Return the steps' results with their expectations judged, and the first unmet one.
-
-    A runtime reports a signal as 128 and more, as a shell does that merely saw one: the trace
-    tells the two apart. Without a trace, an expected signal is taken for one.
-    """
-    by_pid = {end.pid: end for end in ends}
-    results = []
-    first = ""
-    for step, done in zip(request.scenario.steps, book.done, strict=False):
-        end = by_pid.get(done.pid) if done.pid is not None else None
-        if end is not None and (end.exit is not None or end.signal is not None):
-            exit, signal = end.exit, end.signal
-        else:
-            signal = _signal_of(done.status) if step.expect.signal else None
-            exit = None if signal else done.status
-        result = ended(done, exit, signal).result
-        if not result.timed_out and not result.unmet:
-            result = replace(result, unmet=_unmet(step, result, exit, signal))
-        results.append(result)
-        if result.unmet and not first:
-            first = f"{step.name or f'step {len(results)}'}: {result.unmet[0].splitlines()[0]}"
-    return tuple(results), first
-
-
-def _environment(request: Request, book: Notebook) -> Environment:
-    host, survey = request.machine.host, request.survey
-    spec: ContainerSpec = request.scenario.container
-    return Environment(
-        kernel=request.kernel,
-        release=survey.facts.release,
-        kernel_digest=host.kernel.digest,
-        kernel_origin=host.kernel.origin,
-        qemu=request.qemu,
-        accelerator=request.machine.accelerator,
-        cpu=host.cpu,
-        engine=spec.engine or host.engine,
-        runtime=survey.runtime_version,
-        runtime_why=survey.runtime_why,
-        seccomp=book.confined.title if book.confined else request.chosen.title,
-        cgroup=survey.facts.cgroup,
-        cmdline=host.cmdline,
-        image=request.image.name,
-        image_ref=request.image.ref,
-        image_digest=request.image.digest,
-        tools=request.tools,
-        ways=dict(book.ways),
-    )

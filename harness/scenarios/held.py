@@ -17,16 +17,10 @@ from harness.errors import ConfigError, GuestError, HarnessError, UsageError
 from harness.guest.apparatus import Apparatus
 from harness.guest.guest import Guest
 from harness.model import Expect, Observation, Scenario, Step, Verdict
-from harness.scenarios.cell import (
-    Instruments,
-    Notebook,
-    Request,
-    armed,
-    collect,
-    observed,
-    setting_of,
-)
+from harness.scenarios.cell import armed, collect, setting_of
 from harness.scenarios.load import scenarios_of
+from harness.scenarios.observed import observed
+from harness.scenarios.request import Instruments, Notebook, Request
 from harness.scenarios.sitting import Sitting, sitting
 from harness.trace.recorder import Recording
 from harness.yamlfile import Document
@@ -234,7 +228,7 @@ def held(
 ) -> Iterator[Held]:
     """Start the request's guest, its container in it unless it has no image, for the block.
 
-    ``book`` keeps what is known when this fails: :func:`harness.scenarios.cell.observed`
+    ``book`` keeps what is known when this fails: :func:`harness.scenarios.observed.observed`
     makes an observation of it.
 
     Raises:

@@ -12,7 +12,8 @@ from harness.container.bundle import sleeper_argv
 from harness.container.runtime import NAME, mount_image
 from harness.guest.apparatus import Apparatus
 from harness.guest.terminal import attach
-from harness.scenarios.cell import Instruments, Request, confined, setting_of
+from harness.scenarios.cell import confined, setting_of
+from harness.scenarios.request import Instruments, Request
 from harness.scenarios.sitting import Sitting, sitting
 from harness.trace.recorder import Recording
 
