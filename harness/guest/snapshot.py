@@ -30,7 +30,7 @@ from harness.store import Store, digest_of
 SAVE_LIMIT = 60.0
 RESTORE_LIMIT = {Accelerator.KVM: 10.0, Accelerator.TCG: 30.0}
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 def key(machine: Machine, qemu_version: str) -> str:

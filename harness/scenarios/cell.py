@@ -15,7 +15,9 @@ from harness.container.runtime import Runtime, RuntimeFailure, mount_image
 from harness.errors import GuestError
 from harness.guest.apparatus import Apparatus
 from harness.guest.guest import Guest
+from harness.guest.qemu import EMULATED
 from harness.model import (
+    Accelerator,
     Observation,
     Step,
     Verdict,
@@ -105,6 +107,8 @@ def armed(
     with recording(guest, book.plan) as under_way:
         book.recording = under_way
         book.ways.update(under_way.armed.ways or {})
+        if request.machine.accelerator is Accelerator.TCG:
+            book.ways["mitigations"] = f"off under emulation ({EMULATED})"
         book.notes.extend(under_way.armed.notes)
         book.durations["arm"] = round(time.monotonic() - before, 4)
         yield under_way
