@@ -136,8 +136,3 @@ def _pad(path: Path) -> None:
     """Fill a file up to whole sectors, so that a guest reads all of it from a disk."""
     with path.open("ab") as file:
         file.truncate(-(-path.stat().st_size // 512) * 512)
-
-
-def default_slot(needed: int) -> int:
-    """Return the smallest slot that holds ``needed`` bytes and as much again to write."""
-    return next((size for size in SLOTS if size >= 2 * needed), SLOTS[-1])

@@ -18,7 +18,7 @@ from pathlib import Path
 from harness.kernels import modules
 from harness.kernels.hosts import identity
 from harness.model import Host
-from harness.store import Store, digest_of, sha256_of
+from harness.store import Store, digest_of
 
 _FORMAT = 1
 """Raised when what goes into the archive changes in a way that no digest tells."""
@@ -138,9 +138,3 @@ def _member(name: str, mode: int, content: bytes, inode: int) -> bytes:
 
 def _padded(data: bytes) -> bytes:
     return data + b"\0" * (-len(data) % 4)
-
-
-def part_of(root: Path) -> Part:
-    """Return a part whose digest is read from its files (for trees without a lock)."""
-    paths = sorted(p for p in root.rglob("*") if p.is_file())
-    return Part(root, digest_of([(str(p.relative_to(root)), sha256_of(p)) for p in paths]))

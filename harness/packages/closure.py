@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from harness.errors import UnavailableError
 from harness.packages.index import Index, Package, Relation
+
+Group = tuple[Relation, ...]
+"""Alternatives, one of which is needed."""
 
 
 def exact(index: Index, name: str) -> list[Package]:
@@ -17,19 +20,7 @@ def exact(index: Index, name: str) -> list[Package]:
     Raises:
         UnavailableError: the index lacks one of them.
     """
-    found: dict[str, Package] = {}
-    waiting = [index.get(name)]
-    while waiting:
-        package = waiting.pop(0)
-        if package.locked.name in found:
-            continue
-        found[package.locked.name] = package
-        waiting += [
-            _first(index, group, package)
-            for group in package.depends
-            if all(relation.operator == "=" for relation in group)
-        ]
-    return list(found.values())
+    return _walk(index, [name], lambda group: all(part.operator == "=" for part in group))
 
 
 def depends(index: Index, names: Iterable[str], without: Collection[str] = ()) -> list[Package]:
@@ -41,6 +32,14 @@ def depends(index: Index, names: Iterable[str], without: Collection[str] = ()) -
     Raises:
         UnavailableError: the index lacks one of them.
     """
+    found = _walk(
+        index, names, lambda group: not any(relation.name in without for relation in group)
+    )
+    return sorted(found, key=lambda package: package.locked.name)
+
+
+def _walk(index: Index, names: Iterable[str], follow: Callable[[Group], bool]) -> list[Package]:
+    """Return the packages named and what they depend on by the groups to ``follow``, each once."""
     found: dict[str, Package] = {}
     waiting = [index.get(name) for name in names]
     while waiting:
@@ -48,12 +47,8 @@ def depends(index: Index, names: Iterable[str], without: Collection[str] = ()) -
         if package.locked.name in found:
             continue
         found[package.locked.name] = package
-        waiting += [
-            _first(index, group, package)
-            for group in package.depends
-            if not any(relation.name in without for relation in group)
-        ]
-    return [found[name] for name in sorted(found)]
+        waiting += [_first(index, group, package) for group in package.depends if follow(group)]
+    return list(found.values())
 
 
 def _first(index: Index, group: Iterable[Relation], package: Package) -> Package:
