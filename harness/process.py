@@ -19,6 +19,8 @@ TERMINATE_GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL for a process that must end."""
 
 _STDERR_TAIL = 2000
+_running: set[subprocess.Popen[bytes]] = set()
+"""What :func:`run` waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ def run(
     try:
         with _interrupts_held_back():
             child = _started(words, stdin is not None, cwd, env)
+            _running.add(child)
         stdout, stderr = child.communicate(stdin, timeout=limit)
     except BaseException as error:
         if child is None:
@@ -77,6 +80,9 @@ def run(
             raise
         tail = _tail(error.stderr or b"")
         raise ToolError(f"{words[0]} took longer than {limit:g} s and was ended{tail}") from error
+    finally:
+        if child is not None:
+            _running.discard(child)
     done = Completed(words, child.returncode, stdout, stderr, time.monotonic() - started)
     if check and done.status != 0:
         raise ToolError(f"{words[0]} ended with status {done.status}{_tail(stderr)}")
@@ -115,6 +121,13 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
     if came.is_set():
         signal.raise_signal(signal.SIGINT)
+
+
+def end_running() -> None:
+    """End whatever :func:`run` waits for in other threads; each wait ends with its ToolError."""
+    for child in tuple(_running):
+        if child.poll() is None:
+            end_group(child)
 
 
 def end_group(child: subprocess.Popen[bytes]) -> None:

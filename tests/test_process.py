@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,19 @@ def test_an_interrupt_ends_the_whole_group(tmp_path: Path) -> None:
         process.run(["sh", "-c", f"sleep 1000 & echo $! >{note}; wait"], limit=60)
     helper.join()
     assert ends(seen[0])
+
+
+def test_what_other_threads_wait_for_can_be_ended(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    os.mkfifo(note)
+    script = f"sleep 1000 & echo $! >{note}; wait"
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(process.run, ["sh", "-c", script], limit=60)
+        sleeper = int(note.read_text())
+        process.end_running()
+        with pytest.raises(ToolError, match=r"^sh ended with status -15$"):
+            waiting.result()
+    assert ends(sleeper)
 
 
 def test_a_program_that_is_not_there_is_named() -> None:

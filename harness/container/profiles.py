@@ -124,8 +124,18 @@ class Catalogue:
             return Chosen(UNCONFINED, UNCONFINED, None)
         name = wanted or self.default(engine)
         entry = self.entries.get(name)
-        if entry is not None:
-            return self._packaged(name, entry, read)
+        return self._packaged(name, entry, read) if entry else self._file(wanted, base)
+
+    def check(self, wanted: str, base: Path) -> None:
+        """Tell what is wrong with ``wanted`` before any package is had.
+
+        Raises:
+            UsageError, ConfigError: as :meth:`choose`.
+        """
+        if wanted and wanted != UNCONFINED and wanted not in self.entries:
+            self._file(wanted, base)
+
+    def _file(self, wanted: str, base: Path) -> Chosen:
         if "/" in wanted or wanted.endswith(".json"):
             return _from_file(base / wanted, wanted)
         known = [*self.entries, UNCONFINED]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness import process
 from harness.assembly import Assembly, Options
 from harness.errors import GuestError, HarnessError, UsageError
 from harness.guest import accelerator
@@ -85,6 +86,7 @@ class Session:
         self.entries = self.assembly.selected
         self._given_images = tuple(config.getoption("image"))
         self.laboratory = Laboratory(self.assembly, self._load_images())
+        self._check_profile()
         self.run: RunDir | None = None
         self.places: dict[str, int] = {}
         """Which place in the order of collection an item has, by node id."""
@@ -113,6 +115,13 @@ class Session:
                     known = ", ".join(sorted(loaded))
                     raise UsageError(f"--image {text}: {error}; or a name: {known}") from error
         return loaded
+
+    def _check_profile(self) -> None:
+        options = self.assembly.options
+        try:
+            self.laboratory.catalogue.check(options.seccomp, options.rootdir)
+        except HarnessError as error:
+            raise UsageError(f"--seccomp: {error}") from error
 
     def images_for(self, names: Sequence[str], where: str) -> tuple[str, ...]:
         """Return the images to run in: those of the command line, else ``names``.
@@ -207,14 +216,16 @@ class Session:
     def _close(self) -> None:
         self._ending = True
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._ahead.close(self._end_guests)
+        self._ahead.close(self._interrupt)
         self._pool.shutdown(wait=True)
         self.assembly.close()
         self.progress.flush()
 
-    def _end_guests(self) -> None:
+    def _interrupt(self) -> None:
+        """End guests and the tools that make kernels and images."""
         if "apparatus" in self.assembly.__dict__:
             self.assembly.apparatus.keeper.end()
+        process.end_running()
 
     def _job(self, cell: CellItem) -> Callable[[], Observation]:
         return lambda: self._observe(cell)

@@ -109,6 +109,7 @@ def options_of(config: pytest.Config) -> Options:
         pytest.UsageError: one has a value that does not exist.
     """
     from harness.assembly import Options
+    from harness.scenarios.values import capability
 
     accelerator = config.getoption("accel")
     if accelerator not in ACCELERATORS:
@@ -116,6 +117,10 @@ def options_of(config: pytest.Config) -> Options:
     guests = config.getoption("guests")
     if guests != "auto" and not (guests.isdecimal() and int(guests) > 0):
         raise pytest.UsageError(f"--guests={guests}: give auto, or a number from 1 on")
+    try:
+        cap_add = tuple(capability(name) for name in config.getoption("cap_add"))
+    except ValueError as error:
+        raise pytest.UsageError(f"--cap-add: {error}") from error
     return Options(
         rootdir=config.rootpath,
         kernels=config.getoption("kernels"),
@@ -124,7 +129,7 @@ def options_of(config: pytest.Config) -> Options:
         images_dir=config.rootpath / config.getini("images_dir"),
         accelerator=accelerator,
         seccomp=config.getoption("seccomp"),
-        cap_add=tuple(config.getoption("cap_add")),
+        cap_add=cap_add,
         cold_boot=config.getoption("cold_boot"),
         guests=guests,
     )

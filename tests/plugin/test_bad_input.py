@@ -32,6 +32,9 @@ def said(result: pytest.RunResult) -> list[str]:
         ("--image=nope", "--image nope: "),
         ("--kernel=mine=notes.txt", "notes.txt"),
         ("--kernel=mine", "expected NAME=PATH/bzImage"),
+        ("--cap-add=SYS_ADMN", "--cap-add: unknown capability 'SYS_ADMN'; did you mean"),
+        ("--seccomp=podmn", "--seccomp: no seccomp profile is called 'podmn'"),
+        ("--seccomp=./none.json", "none.json: No such file or directory"),
     ],
 )
 def test_a_wrong_option_is_refused(
