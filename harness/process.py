@@ -20,7 +20,7 @@ TERMINATE_GRACE = 2.0
 
 _STDERR_TAIL = 2000
 _running: set[subprocess.Popen[bytes]] = set()
-"""What :func:`run` waits for."""
+"""What :func:`run` waits for: children are the whole process's, as its signal handlers are."""
 
 
 @dataclass(frozen=True, slots=True)
