@@ -19,8 +19,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.model import Verdict
 from harness.report.failure import failure_text as failure_text
+from harness.report.looks import LOOKS, NOT_RUN, Tone, brief, tone
 from harness.report.matrix import Cell, Column, Matrix, Note, Row
 from harness.report.plain import clean, listed, plural
 from harness.verdicts.enosys import NewEnosys, RowKey, coped_text, describe
@@ -37,26 +37,15 @@ _RELEASE_LONG = 25
 """Room for a kernel's release under its name; a longer one is folded."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    symbol: str
-    ascii: str
-    short: str
-    style: str
-
-
-_LOOKS = {
-    Verdict.PASSED: _Look("✓", "+", "passed", "green"),
-    Verdict.FAILED: _Look("✗", "x", "failed", "bold red"),
-    Verdict.DIED: _Look("†", "!", "guest died", "bold red"),
-    Verdict.TIMED_OUT: _Look("◔", "@", "timed out", "bold red"),
-    Verdict.UNSUPPORTED: _Look("⊘", "-", "unsupported", "cyan"),
-    Verdict.UNAVAILABLE: _Look("?", "?", "unavailable", "bold magenta"),
-    Verdict.SKIPPED: _Look("○", "o", "skipped", "cyan"),
+_STYLES = {
+    Tone.PASSED: "green",
+    Tone.ENOSYS: "yellow",
+    Tone.KNOWN: "yellow",
+    Tone.FAILED: "bold red",
+    Tone.UNAVAILABLE: "bold magenta",
+    Tone.ASIDE: "cyan",
 }
-_WITH_ENOSYS = "yellow"
-_KNOWN = "yellow"
-_NOT_RUN = _Look("·", ".", "", "dim")
+_NOT_RUN_STYLE = "dim"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,26 +192,19 @@ def _folded(text: str, width: int) -> list[str]:
 
 def _words(cell: Cell | None, layout: _Layout) -> str:
     if cell is None:
-        return _NOT_RUN.symbol if layout.unicode else _NOT_RUN.ascii
-    look = _LOOKS[cell.outcome.rule.verdict]
+        return NOT_RUN.symbol if layout.unicode else NOT_RUN.ascii
+    look = LOOKS[cell.outcome.rule.verdict]
     symbol = look.symbol if layout.unicode else look.ascii
-    if layout.long:
-        return f"{symbol} {cell.outcome.text}"
-    count = f" +{cell.outcome.enosys}" if cell.outcome.enosys else ""
-    return f"{symbol} {look.short}{count}{', known' if cell.outcome.known else ''}"
+    return f"{symbol} {cell.outcome.text if layout.long else brief(cell.outcome)}"
 
 
 def _shown(cell: Cell | None, layout: _Layout) -> Text:
-    style = _NOT_RUN.style if cell is None else _style(cell.outcome)
+    style = _NOT_RUN_STYLE if cell is None else _style(cell.outcome)
     return Text(_words(cell, layout), style=style)
 
 
 def _style(outcome: Outcome) -> str:
-    if outcome.known:
-        return _KNOWN
-    if outcome.enosys and outcome.rule.verdict is Verdict.PASSED:
-        return _WITH_ENOSYS
-    return _LOOKS[outcome.rule.verdict].style
+    return _STYLES[tone(outcome)]
 
 
 # --- what stands beneath ----------------------------------------------------------------
@@ -233,7 +215,7 @@ def _legend(out: Console, matrix: Matrix, layout: _Layout) -> None:
     line = Text(f"{plural(len(matrix.cells), 'cell')}:")
     out.print()
     for number, (kind, count) in enumerate(matrix.counts.items(), 1):
-        look = _LOOKS[kinds[kind].rule.verdict]
+        look = LOOKS[kinds[kind].rule.verdict]
         comma = "," if number < len(matrix.counts) else ""
         part = f"{look.symbol if layout.unicode else look.ascii} {count} {kind}"
         if line.cell_len + len(part) + 2 > out.width:
@@ -245,7 +227,7 @@ def _legend(out: Console, matrix: Matrix, layout: _Layout) -> None:
     if not layout.long and any(cell.enosys for cell in matrix.cells):
         meanings.append("+N: N different ENOSYS (by system call, program and origin)")
     if any(cell is None for row in matrix.rows for cell in row.cells):
-        meanings.append(f"{_NOT_RUN.symbol if layout.unicode else _NOT_RUN.ascii}: not run")
+        meanings.append(f"{NOT_RUN.symbol if layout.unicode else NOT_RUN.ascii}: not run")
     if meanings:
         out.print(Text("; ".join(meanings), style="dim"))
 
