@@ -22,7 +22,7 @@ from typing import Any
 from harness import process
 from harness.assembly import Assembly
 from harness.errors import GuestError, HarnessError
-from harness.guest import slots, snapshot
+from harness.guest import snapshot
 from harness.guest.apparatus import SLOTS
 from harness.guest.qemu import Machine
 from harness.kernels import selection
@@ -121,7 +121,7 @@ def _starts(lab: Laboratory, ready: Ready, repeat: int) -> Figures:
     machine = replace(ready.machine, disks=(apparatus.slot(SLOTS[0]),))
     saved = apparatus.snapshot(machine)
     cold, restored = [], []
-    with slots.taken(lab.assembly.store, lab.places):
+    with lab.place():
         for _ in range(repeat):
             cold.append(_booted(lab, machine))
             restored.append(_restored(lab, machine, saved))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,10 +15,10 @@ from harness import defaults
 from harness.assembly import Assembly
 from harness.container.profiles import Catalogue, Chosen
 from harness.errors import GuestError, HarnessError, UsageError
-from harness.guest import slots
 from harness.guest.apparatus import BASE, SLOTS
 from harness.guest.guest import Guest
 from harness.guest.qemu import Disk, Machine
+from harness.guest.slots import Places, guests_at_once
 from harness.images.catalog import ImageEntry
 from harness.images.prepare import Workshop, prepare
 from harness.kernels.lock import LockResult
@@ -95,6 +95,7 @@ class Laboratory:
         self.prepared: Once[Image] = Once()
         self._snapshots: Once[Path | None] = Once()
         self._profiles: Once[Chosen] = Once()
+        self._places = Places(assembly.store)
 
     @cached_property
     def instruments(self) -> Instruments:
@@ -213,6 +214,10 @@ class Laboratory:
 
         return self._profiles.get((wanted, entry.engine), make)
 
+    def place(self) -> AbstractContextManager[None]:
+        """Hold one of this machine's places for guests, as soon as it is free."""
+        return self._places.taken(self.places)
+
     @cached_property
     def places(self) -> int:
         """How many guests run at once.
@@ -221,7 +226,7 @@ class Laboratory:
             UsageError: ``--guests`` is neither ``auto`` nor a number.
         """
         chosen, choice = self.assembly.selected, self.assembly.chosen
-        return slots.guests_at_once(
+        return guests_at_once(
             self.assembly.options.guests,
             memory=max((entry.memory for entry in chosen), default=1024),
             cpus=max((entry.cpus for entry in chosen), default=1),
@@ -237,7 +242,7 @@ class Laboratory:
             return replace(blank, reason=f"the scenario is for kernels {scenario.kernels}")
         try:
             request = self.request(id, scenario, image, entry, log)
-            with slots.taken(self.assembly.store, self.places):
+            with self.place():
                 return run_cell(request, self.assembly.apparatus, self.instruments)
         except UsageError as error:
             return replace(blank, verdict=Verdict.FAILED, reason=str(error))

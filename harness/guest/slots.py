@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -46,24 +48,50 @@ def _available() -> int:
     return RESERVE
 
 
-@contextmanager
-def taken(store: Store, count: int) -> Iterator[None]:
-    """Hold one of ``count`` places for a guest; waits for one."""
-    directory = store.root / "locks"
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    locks = [
-        FileLock(directory / f"guest-{number}.lock", is_singleton=False, thread_local=False)
-        for number in range(count)
-    ]
-    while True:
-        for lock in locks:
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                continue
-            try:
-                yield
-            finally:
-                lock.release()
-            return
-        time.sleep(_POLL)
+class Places:
+    """The places for guests as this process sees them; its threads take them in turn."""
+
+    def __init__(self, store: Store) -> None:
+        self._directory = store.root / "locks"
+        self._line: deque[object] = deque()
+        self._moved = threading.Condition()
+
+    @contextmanager
+    def taken(self, count: int) -> Iterator[None]:
+        """Hold one of ``count`` places; waits for one, and whoever came first gets it first.
+
+        Results are taken in order, so a guest that others overtook would hold up all of them.
+        """
+        with self._turn():
+            lock = self._lock(count)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        ticket = object()
+        with self._moved:
+            self._line.append(ticket)
+        try:
+            with self._moved:
+                self._moved.wait_for(lambda: self._line[0] is ticket)
+            yield
+        finally:
+            with self._moved:
+                self._line.remove(ticket)
+                self._moved.notify_all()
+
+    def _lock(self, count: int) -> FileLock:
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        while True:
+            for number in range(count):
+                path = self._directory / f"guest-{number}.lock"
+                lock = FileLock(path, is_singleton=False, thread_local=False)
+                try:
+                    lock.acquire(timeout=0)
+                except Timeout:
+                    continue
+                return lock
+            time.sleep(_POLL)

@@ -16,7 +16,6 @@ import pytest
 
 from harness import model
 from harness.errors import GuestError, HarnessError, UsageError
-from harness.guest import slots
 from harness.guest.guest import Guest
 from harness.laboratory import not_run
 from harness.model import HostEntry, Observation, Scenario, Verdict
@@ -220,7 +219,7 @@ class Bench:
         laboratory = self.session.laboratory
         apparatus = laboratory.assembly.apparatus
         if not self._placed:
-            self._stack.enter_context(slots.taken(laboratory.assembly.store, laboratory.places))
+            self._stack.enter_context(laboratory.place())
             self._placed = True
         return self._stack.enter_context(held(request, apparatus, laboratory.instruments, book))
 

@@ -41,12 +41,13 @@ def test_what_is_no_number_of_guests_is_refused(wanted: str) -> None:
 
 
 def test_never_more_than_the_places_are_taken_at_once(store: Store) -> None:
+    places = slots.Places(store)
     guard, barrier = threading.Lock(), threading.Barrier(2)
     now, most = 0, 0
 
     def guest() -> None:
         nonlocal now, most
-        with slots.taken(store, 2):
+        with places.taken(2):
             with guard:
                 now += 1
                 most = max(most, now)
@@ -62,6 +63,25 @@ def test_never_more_than_the_places_are_taken_at_once(store: Store) -> None:
     assert most == 2
 
 
+def test_who_came_first_gets_the_next_place(store: Store) -> None:
+    places = slots.Places(store)
+    came: list[int] = []
+
+    def guest(number: int) -> None:
+        with places.taken(1):
+            came.append(number)
+
+    threads = [threading.Thread(target=guest, args=[number]) for number in range(20)]
+    with places.taken(1):
+        for waiting, thread in enumerate(threads, 1):
+            thread.start()
+            while len(places._line) < waiting:
+                thread.join(0.001)
+    for thread in threads:
+        thread.join(60)
+    assert came == list(range(20))
+
+
 def test_places_are_counted_over_processes_and_a_killed_one_gives_its_place_back(
     store: Store,
 ) -> None:
@@ -69,7 +89,7 @@ def test_places_are_counted_over_processes_and_a_killed_one_gives_its_place_back
         import pathlib, sys
         from harness.guest import slots
         from harness.store import Store
-        with slots.taken(Store(pathlib.Path(sys.argv[1])), 1):
+        with slots.Places(Store(pathlib.Path(sys.argv[1]))).taken(1):
             print("taken", flush=True)
             sys.stdin.read()
     """
@@ -80,7 +100,7 @@ def test_places_are_counted_over_processes_and_a_killed_one_gives_its_place_back
         took = threading.Event()
 
         def take() -> None:
-            with slots.taken(store, 1):
+            with slots.Places(store).taken(1):
                 took.set()
 
         waiting = threading.Thread(target=take)
@@ -92,7 +112,7 @@ def test_places_are_counted_over_processes_and_a_killed_one_gives_its_place_back
 
 
 def test_a_place_is_free_again_after_an_error(store: Store) -> None:
-    with pytest.raises(ValueError, match="no"), slots.taken(store, 1):
+    with pytest.raises(ValueError, match="no"), slots.Places(store).taken(1):
         raise ValueError("no")
     with ExitStack() as stack:
-        stack.enter_context(slots.taken(store, 1))
+        stack.enter_context(slots.Places(store).taken(1))
