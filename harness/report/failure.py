@@ -22,13 +22,14 @@ _MESSAGES = 10
 _CALLS = 6
 _PROCESSES = 4
 _LOST = (Verdict.DIED, Verdict.TIMED_OUT)
-_ORIGINS = {
+ORIGINS = {
     Origin.SECCOMP: "refused by the seccomp profile",
     Origin.KERNEL: "not implemented by this kernel",
     Origin.DRILL: "refused by the drill",
     Origin.OTHER: "answered by the kernel, which implements the call",
     Origin.UNKNOWN: "",
 }
+"""Who answered a refused call, in words."""
 
 
 def failure_text(observation: Observation, cell_file: Path | None = None) -> str:
@@ -62,6 +63,10 @@ def _head(observation: Observation) -> Iterator[str]:
     said = (sentence for step in observation.steps for sentence in step.unmet)
     if observation.reason and not any(sentence in observation.reason for sentence in said):
         yield from (f"  {line}" for line in clean_lines(observation.reason))
+    if observation.cause:
+        yield f"  cause: {clean(observation.cause)}"
+    if environment is not None and environment.drill:
+        yield f"  drill: {clean(environment.drill)}"
 
 
 # --- steps ------------------------------------------------------------------------------
@@ -76,7 +81,7 @@ def _steps(observation: Observation) -> Iterator[str]:
         yield ""
         yield f"step {number} of {len(steps)}{f' ({clean(step.name)})' if step.name else ''}:"
         yield from _command(step.argv)
-        yield f"  {_ending(step)}"
+        yield f"  {ending(step)}"
         for sentence in step.unmet:
             first, *more = clean_lines(sentence)
             yield from (f"  - {first}", *(f"    {line}" for line in more))
@@ -85,24 +90,30 @@ def _steps(observation: Observation) -> Iterator[str]:
             yield from _output("stdout", step.stdout, step.stdout_dropped, _STDOUT_LINES)
 
 
-def _command(argv: tuple[str, ...]) -> Iterator[str]:
-    """Return the command as one would type it; a shell script line by line."""
+def typed(argv: tuple[str, ...]) -> list[str]:
+    """Return a command's lines as one would type them: a shell's script, else the words."""
     script = len(argv) == 3 and argv[:2] == ("sh", "-c")
-    lines = clean_lines(argv[2]) if script else [clean(shlex.join(argv))]
+    return clean_lines(argv[2]) if script else [clean(shlex.join(argv))]
+
+
+def _command(argv: tuple[str, ...]) -> Iterator[str]:
+    lines = typed(argv)
     for number, line in enumerate(lines[:_SCRIPT_LINES]):
         yield f"  {' ' if number else '$'} {shortened(line, _WIDTH)}"
     if len(lines) > _SCRIPT_LINES:
         yield f"    ({len(lines) - _SCRIPT_LINES} lines more)"
 
 
-def _ending(step: StepResult) -> str:
+def ending(step: StepResult) -> str:
+    """Return how a step ended and when."""
     took = f"after {step.seconds:.2f} s"
     if step.timed_out:
         return f"did not end within its time limit, and was ended {took}"
-    return f"{_how(step.exit, step.signal)} {took}"
+    return f"{how(step.exit, step.signal)} {took}"
 
 
-def _how(exit_status: int | None, signal: str | None) -> str:
+def how(exit_status: int | None, signal: str | None) -> str:
+    """Return how a process ended; the signal's name is made safe to show."""
     if signal is not None:
         return f"killed by SIG{clean(signal).removeprefix('SIG')}"
     return "did not end" if exit_status is None else f"ended with status {exit_status}"
@@ -144,8 +155,8 @@ def _processes(observation: Observation) -> Iterator[str]:
 
 def _process(end: ProcessEnd) -> str:
     path = f" ({clean(end.path)})" if end.path else ""
-    how = _how(end.exit, end.signal)
-    return f"{clean(end.program)}{path}, pid {end.pid}, {how} at {end.offset:.2f} s"
+    ended = how(end.exit, end.signal)
+    return f"{clean(end.program)}{path}, pid {end.pid}, {ended} at {end.offset:.2f} s"
 
 
 def _last(end: ProcessEnd) -> str:
@@ -165,7 +176,7 @@ def _call(call: Failure) -> str:
     operation = f"({clean(call.operation)})" if call.operation else ""
     times = f", {call.count} times" if call.count > 1 else ""
     refused = call.errno == ENOSYS or call.origin is Origin.SECCOMP
-    why = f": {_ORIGINS[call.origin]}" if refused and _ORIGINS[call.origin] else ""
+    why = f": {ORIGINS[call.origin]}" if refused and ORIGINS[call.origin] else ""
     return f"{clean(call.name)}{operation} {clean(call.errno)}{times}{why}"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from harness import model
 from harness.model import Observation, Verdict
+from harness.report.plain import plural
 from harness.verdicts.enosys import NewEnosys, RowKey, distinct, new_in_row, row_of
 from harness.verdicts.known import Judgement
 from harness.verdicts.outcome import Outcome, counts, outcome
@@ -76,6 +77,13 @@ def nothing_known(observation: Observation) -> Judgement:
     return Judgement()
 
 
+def note_text(note: Note) -> str:
+    """Return a note as one sentence; its parts are not yet made safe to show."""
+    where = f" on {', '.join(note.kernels)}" if note.kernels else ""
+    cells = f" ({plural(note.cells, 'cell')})" if note.cells else ""
+    return f"{note.topic}{where}{cells}: {note.text}"
+
+
 def build(
     observations: Iterable[Observation],
     *,
@@ -120,6 +128,7 @@ def build(
         counts=counts(cell.outcome for row in rows for cell in row.cells if cell is not None),
         enosys=new_in_row(ordered, names, seen),
         notes=(
+            *_drills(ordered, names),
             *_reasons(ordered, names),
             *_unrecorded(ordered, names),
             *_stale(judged, names),
@@ -149,6 +158,12 @@ def _release(observations: Iterable[Observation], kernel: str) -> str:
         if one.kernel == kernel and one.environment is not None
     )
     return next(filter(None, releases), "")
+
+
+def _drills(observations: Sequence[Observation], names: Sequence[str]) -> tuple[Note, ...]:
+    """Which columns are drills, so that nobody takes them for the real release."""
+    environments = ((one.environment, one.kernel) for one in observations)
+    return _gathered([("drill", e.drill, name) for e, name in environments if e and e.drill], names)
 
 
 def _reasons(observations: Sequence[Observation], names: Sequence[str]) -> tuple[Note, ...]:
@@ -185,8 +200,8 @@ def _stale(
 
 def _describe(entry: model.Known) -> str:
     what = " ".join(filter(None, (entry.syscall, entry.errno, entry.program, entry.field)))
-    where = f"{entry.where}: " if entry.where else ""
-    return f"{where}{what or 'failure'} no longer occurs; its reason was: {entry.reason}"
+    step = f" in step {entry.where}" if entry.where else ""
+    return f"{what or 'failure'}{step} no longer occurs; its reason was: {entry.reason}"
 
 
 def _gathered(found: Iterable[tuple[str, str, str]], names: Sequence[str]) -> tuple[Note, ...]:

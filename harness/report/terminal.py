@@ -21,7 +21,7 @@ from rich.text import Text
 
 from harness.report.failure import failure_text as failure_text
 from harness.report.looks import LOOKS, NOT_RUN, Tone, brief, tone
-from harness.report.matrix import Cell, Column, Matrix, Note, Row
+from harness.report.matrix import Cell, Column, Matrix, Row, note_text
 from harness.report.plain import clean, listed, plural
 from harness.verdicts.enosys import NewEnosys, RowKey, coped_text, describe
 from harness.verdicts.outcome import Outcome
@@ -277,12 +277,6 @@ def _notes(out: Console, matrix: Matrix) -> None:
         return
     out.print()
     for note in matrix.notes:
-        out.print(_hanging(_note(note), out.width), soft_wrap=True)
+        out.print(_hanging(clean(note_text(note)), out.width), soft_wrap=True)
     if matrix.accelerator:
         out.print(_hanging(clean(matrix.accelerator), out.width), soft_wrap=True)
-
-
-def _note(note: Note) -> str:
-    where = f" on {listed(note.kernels)}" if note.kernels else ""
-    cells = f" ({plural(note.cells, 'cell')})" if note.cells else ""
-    return f"{clean(note.topic)}{where}{cells}: {clean(note.text)}"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from observations import end, failure, observation, redis_broken, step
+from observations import end, environment, failure, observation, redis_broken, step
 
 from harness.model import Observation, Origin, Verdict
 from harness.report.failure import failure_text
@@ -185,3 +185,11 @@ def test_nothing_of_an_observation_reaches_the_terminal_unescaped() -> None:
 def test_any_output_is_shown_and_leaves_the_terminal_alone(output: str) -> None:
     text = failure_text(failed_step(stdout=output, stderr=output))
     assert not [c for c in text if c != "\n" and not c.isprintable()]
+
+
+def test_a_known_cause_stands_above_the_step_and_a_drill_is_called_one() -> None:
+    drill = environment(drill="not a 3.10")
+    cell = redis_broken(cause="/usr/lib/libQt5Core.so.5 asks for Linux 3.17.0", environment=drill)
+    lines = failure_text(cell).splitlines()
+    assert lines[1] == "  cause: /usr/lib/libQt5Core.so.5 asks for Linux 3.17.0"
+    assert lines[2] == "  drill: not a 3.10"

@@ -1,6 +1,13 @@
 from __future__ import annotations
 
-from observations import KERNELS, failure, observation, redis_broken, unavailable
+from observations import (
+    KERNELS,
+    environment,
+    failure,
+    observation,
+    redis_broken,
+    unavailable,
+)
 
 from harness.model import Known as Entry
 from harness.model import Observation, Verdict
@@ -73,7 +80,7 @@ def test_what_could_not_be_recorded_and_why_cells_did_not_run_is_said_once() -> 
 
 
 def test_a_stale_known_difference_is_noted_and_a_known_failure_costs_nothing() -> None:
-    entry = Entry(kernels="", reason="bug 7", where="scenarios/redis.yaml:12")
+    entry = Entry(kernels="", reason="bug 7")
 
     def known(cell: Observation) -> Judgement:
         return judge(cell, [entry], lambda _: True)
@@ -84,10 +91,26 @@ def test_a_stale_known_difference_is_noted_and_a_known_failure_costs_nothing() -
     assert exit_status(matrix.cells, allow_missing=False) == 0
     (note,) = matrix.notes
     assert note.kernels == ("6.1",)
-    assert note.text == ("scenarios/redis.yaml:12: failure no longer occurs; its reason was: bug 7")
+    assert note.text == "failure no longer occurs; its reason was: bug 7"
 
 
 def test_enosys_of_an_earlier_run_is_not_told_again() -> None:
     cell = observation(failures=(failure(),))
     assert len(build([cell], kernels=KERNELS).enosys) == 1
     assert build([cell], kernels=KERNELS, seen=[cell]).enosys == ()
+
+
+def test_a_column_that_is_a_drill_says_so_once_and_before_all_else() -> None:
+    drill = environment("drill-3.10", drill="not a 3.10: a 5.10 that refuses newer calls")
+    cells = [
+        observation("drill-3.10", scenario=name, environment=drill, notes=("no tracer",))
+        for name in ("one", "two")
+    ]
+    notes = build(cells, kernels=("drill-3.10",)).notes
+    assert notes[0] == Note(
+        topic="drill",
+        text="not a 3.10: a 5.10 that refuses newer calls",
+        kernels=("drill-3.10",),
+        cells=2,
+    )
+    assert len(notes) == 2
