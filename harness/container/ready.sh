@@ -6,20 +6,23 @@ here=/run/harness/container
 service=$1
 limit=$2
 shift 2
-uptime() { cut -d. -f1 /proc/uptime; }
-deadline=$(($(uptime) + limit))
+uptime() { read -r now idle </proc/uptime; now=${now%.*}; }
+uptime
+deadline=$((now + limit))
 number=0
 pids=
 while :; do
-    left=$((deadline - $(uptime)))
+    uptime
+    left=$((deadline - now))
     if [ -s "$service/report.new" ]; then verdict=ended; break; fi
     if [ $left -le 0 ]; then verdict="timed out"; break; fi
     number=$((number + 1))
     probe=$service/ready/$number
-    sh $here/step.sh "$probe" "$left" 4096 "$@" </dev/null >"$service/probe"
+    sh $here/step.sh "$probe" "$left" 4096 0 "$@" </dev/null >"$service/probe"
     pids="$pids $(sed -n 's/^pid //p;/^$/q' "$service/probe")"
     rm -rf "$probe"
-    if [ "$(head -n 1 "$service/probe")" = "status 0" ]; then verdict=ready; break; fi
+    read -r first <"$service/probe"
+    if [ "$first" = "status 0" ]; then verdict=ready; break; fi
     sleep 0.1
 done
 echo "$verdict"

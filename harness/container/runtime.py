@@ -7,8 +7,9 @@ module), so that a phase is one round trip and limits hold where the container i
 from __future__ import annotations
 
 import json
+import math
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -110,6 +111,15 @@ def mount_image(guest: Guest, disk: str = "/run/harness/disk/image") -> ImageFil
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """Commands of the guest's shell in the same round trip as a step; they print nothing."""
+
+    before: str = ":"
+    after: str = ":"
+    """Finds the pid of the step's process in ``$pid``, which is empty if there was none."""
+
+
 class Container:
     """One container of a mounted image; made by :func:`container`."""
 
@@ -120,14 +130,24 @@ class Container:
         self._number = 0
         self._service = f"{DIRECTORY}/steps/service"
 
-    def run(self, *, limit: float, stdin: bytes = b"") -> Outcome:
+    def run(self, *, limit: float, stdin: bytes = b"", around: Around | None = None) -> Outcome:
         """Run the bundle's process, the container's first, to its end."""
-        return self._step(limit, stdin, "run", "--bundle", DIRECTORY, NAME)
+        words = ("run", "--bundle", DIRECTORY, NAME)
+        return self._step(self._directory(), words, limit, stdin, b"", around or Around())
 
-    def execute(self, process: Mapping[str, Any], *, limit: float, stdin: bytes = b"") -> Outcome:
+    def execute(
+        self,
+        process: Mapping[str, Any],
+        *,
+        limit: float,
+        stdin: bytes = b"",
+        around: Around | None = None,
+    ) -> Outcome:
         """Run a further process (runtime-spec's ``process``) in the running container."""
-        file = self._process_file(process)
-        return self._step(limit, stdin, "exec", "--process", file, NAME)
+        directory = self._directory()
+        words = ("exec", "--process", f"{directory}/process.json", NAME)
+        described = json.dumps(process).encode()
+        return self._step(directory, words, limit, stdin, described, around or Around())
 
     def start(self, *, limit: float) -> int:
         """Start the bundle's process in the background and return its pid in the guest.
@@ -182,6 +202,11 @@ class Container:
         verdict, _, pids = head.decode().partition("\n")
         return verdict, tuple(map(int, pids.split()[1:])), output.decode(errors="replace")
 
+    def watch(self, limit: float) -> None:
+        """Wait ``limit`` seconds, or until the first process that :meth:`start` started ends."""
+        words = scripts.command("watch.sh", self._service, math.ceil(limit))
+        self._guest.run(words, limit=limit + _GRACE)
+
     def service_outcome(self) -> Outcome | None:
         """Return what became of the first process that :meth:`start` started; None: it runs."""
         reply = self._guest.run(f"cat {shlex.quote(self._service)}/report.new", check=False)
@@ -203,14 +228,27 @@ class Container:
         self._guest.put({file: json.dumps(process).encode()})
         return file
 
-    def _step(self, limit: float, stdin: bytes, verb: str, *words: str) -> Outcome:
+    def _directory(self) -> str:
         self._number += 1
-        directory = f"{DIRECTORY}/steps/{self._number}"
+        return f"{DIRECTORY}/steps/{self._number}"
+
+    def _step(
+        self,
+        directory: str,
+        words: Sequence[str],
+        limit: float,
+        stdin: bytes,
+        process: bytes,
+        around: Around,
+    ) -> Outcome:
+        step = scripts.command(
+            *("step.sh", directory, f"{limit:g}", self._keep, len(process)),
+            *(self._runtime.program, *words),
+        )
         reply = self._guest.run(
-            scripts.command(
-                "step.sh", directory, f"{limit:g}", self._keep, self._runtime.program, verb, *words
-            ),
-            stdin=stdin,
+            f"{around.before}\n{step} || exit\n"
+            f"pid=; [ -e {directory}/pid ] && read -r pid < {directory}/pid\n{around.after}",
+            stdin=process + stdin,
             limit=limit + _GRACE,
         )
         return _outcome(reply.stdout)
@@ -218,9 +256,11 @@ class Container:
 
 @contextmanager
 def container(
-    guest: Guest, runtime: Runtime, bundle: Bundle, *, keep: int = KEEP
+    guest: Guest, runtime: Runtime, bundle: Bundle, *, keep: int = KEEP, last: bool = False
 ) -> Iterator[Container]:
     """Put a bundle in place for an image that :func:`mount_image` mounted; undo it afterwards.
+
+    ``last``: the guest ends with this container, which is left as it is.
 
     Raises:
         ImageError: a volume of the image leads out of it.
@@ -238,7 +278,8 @@ def container(
     try:
         yield made
     finally:
-        made.remove()
+        if not last:
+            made.remove()
 
 
 def _report(data: bytes) -> tuple[dict[str, str], bytes]:

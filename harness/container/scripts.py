@@ -20,6 +20,7 @@ _NAMES = (
     "remove.sh",
     "service.sh",
     "step.sh",
+    "watch.sh",
 )
 
 

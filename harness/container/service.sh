@@ -8,12 +8,13 @@ limit=$2
 keep=$3
 shift 3
 mkdir -p "$directory"
-setsid sh $here/step.sh "$directory" 0 "$keep" "$@" \
+setsid sh $here/step.sh "$directory" 0 "$keep" 0 "$@" \
     </dev/null >"$directory/report.new" 2>"$directory/step.err" &
 step=$!
 
-uptime() { cut -d. -f1 /proc/uptime; }
-deadline=$(($(uptime) + limit))
+uptime() { read -r now idle </proc/uptime; now=${now%.*}; }
+uptime
+deadline=$((now + limit))
 while :; do
     if ! kill -0 $step 2>/dev/null || [ -s "$directory/report.new" ]; then
         wait $step
@@ -22,13 +23,14 @@ while :; do
         exit 0
     fi
     if [ -s "$directory/pid" ]; then
-        pid=$(cat "$directory/pid")
+        read -r pid <"$directory/pid"
         # Until its exec the process still has the runtime's own command line.
         case $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) in
             *"--pid-file $directory/pid"* | *runc*init* | '') ;;
             *) echo "running $pid"; exit 0 ;;
         esac
     fi
-    [ "$(uptime)" -gt $deadline ] && { echo "waiting"; exit 0; }
+    uptime
+    [ "$now" -gt $deadline ] && { echo "waiting"; exit 0; }
     sleep 0.02
 done

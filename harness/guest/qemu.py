@@ -25,9 +25,10 @@ CONSOLE_LINES = 200
 CONSOLE_BYTES = 4 << 20
 """What a guest may write to its console log; a flood beyond it is dropped."""
 
-EMULATED = "mitigations=off nopti"
-"""Added under emulation only: what guards a real processor (5.2's word for all, 4.15's for the
-costliest) makes system calls two to three times slower there and protects nothing."""
+EMULATED = "mitigations=off nopti norandmaps"
+"""Added under emulation only. What guards a real processor (5.2's word for all, 4.15's for the
+costliest) makes system calls two to three times slower there and protects nothing. Code at a
+random address is translated anew for each process, which makes starting one twice as slow."""
 
 _VERSION = re.compile(r"version (\S+)")
 

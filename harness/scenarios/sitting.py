@@ -12,14 +12,21 @@ from harness.container import process, runtime, users
 from harness.container.bundle import make_bundle, sleeper_argv
 from harness.container.facts import Facts
 from harness.container.process import Settings
-from harness.container.runtime import Container, ImageFiles, Outcome, Runtime, RuntimeFailure
+from harness.container.runtime import (
+    Around,
+    Container,
+    ImageFiles,
+    Outcome,
+    Runtime,
+    RuntimeFailure,
+)
 from harness.container.seccomp import Filter
 from harness.guest.guest import Guest
-from harness.model import ContainerSpec, Engine, ImageConfig, Service, Step, StepResult
+from harness.model import SERVICE, ContainerSpec, Engine, ImageConfig, Service, Step, StepResult
 from harness.trace.recorder import Recording
 
-SERVICE = "service"
-"""Name of the result that holds the first process's outputs."""
+COULD_NOT_RUN = "the runtime could not run it"
+"""How the unmet expectation of a step begins whose program never started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +87,14 @@ class Sitting:
         self._first = argv
         pid = self._box.start(limit=limit)
         self._recording.mark(f"container pid {pid}")
-        if service is None or not service.ready:
+        if service is None:
             return
+        if service.ready:
+            self._await_ready(service, limit)
+        if service.watch:
+            self._box.watch(service.watch * scale)
+
+    def _await_ready(self, service: Service, limit: float) -> None:
         probe = process.to_oci(self.shared, service.ready)
         verdict, _, said = self._box.wait_ready(probe, limit=limit)
         if verdict != "ready":
@@ -91,17 +104,12 @@ class Sitting:
 
     def run(self, step: Step, argv: tuple[str, ...], *, limit: float, alone: bool) -> Done:
         """Run one command; ``alone``: as the container's first process."""
-        number = len(self.done)
-        self._recording.mark(f"step {number}")
-        stdin = step.stdin.encode()
+        stdin, around = step.stdin.encode(), self._marks(len(self.done))
         if alone:
-            outcome = self._box.run(limit=limit, stdin=stdin)
+            outcome = self._box.run(limit=limit, stdin=stdin, around=around)
         else:
             described = process.to_oci(self.shared, argv)
-            outcome = self._box.execute(described, limit=limit, stdin=stdin)
-        if outcome.pid is not None:
-            self._recording.mark(f"step {number} pid {outcome.pid}")
-        self._recording.mark(f"step {number} end")
+            outcome = self._box.execute(described, limit=limit, stdin=stdin, around=around)
         done = Done(
             result=_result(step, argv, outcome),
             pid=outcome.pid,
@@ -109,6 +117,14 @@ class Sitting:
         )
         self.done.append(done)
         return done
+
+    def _marks(self, number: int) -> Around:
+        mark = self._recording.mark_command
+        pid = mark(f"step {number} pid $pid")
+        return Around(
+            before=mark(f"step {number}"),
+            after=f'[ -z "$pid" ] || {pid}\n{mark(f"step {number} end")}',
+        )
 
     def service_result(self) -> StepResult | None:
         """Return what the service wrote so far, and how it ended if it did."""
@@ -130,7 +146,7 @@ class Sitting:
 
 
 def _result(step: Step, argv: tuple[str, ...], outcome: Outcome) -> StepResult:
-    unmet = (f"the runtime could not run it: {outcome.failure}",) if outcome.failure else ()
+    unmet = (f"{COULD_NOT_RUN}: {outcome.failure}",) if outcome.failure else ()
     return StepResult(
         name=step.name,
         argv=argv,
@@ -190,7 +206,7 @@ def sitting(
         sleeper=waits,
         base=setting.base,
     )
-    with runtime.container(guest, setting.runtime, bundle) as box:
+    with runtime.container(guest, setting.runtime, bundle, last=True) as box:
         made = Sitting(guest, recording, setting, shared, box)
         made.notes.extend(bundle.notes)
         yield made
