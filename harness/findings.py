@@ -56,13 +56,15 @@ class Difference:
     """As compared: normalised, bounded. Empty: it was not there."""
     after: str = ""
     syscall: str = ""
-    """For ``enosys`` and ``errno``, as are the next four."""
+    """For ``enosys`` and ``errno``, as are the next six."""
     errno: str = ""
     program: str = ""
     operation: str = ""
     origin: Origin | None = None
     coped: bool | None = None
     """Whether the program that met a refusal coped; None: not known, or no refusal."""
+    abi: str = ""
+    """Whose table the call is of: ``x86_64`` or ``i386``."""
     known: str = ""
     """The reason of the known difference that covers it."""
 
@@ -128,4 +130,6 @@ class Comparison:
     findings: tuple[Finding, ...] = ()
     unmatched: tuple[str, ...] = ()
     """Cells that one side lacks, one sentence each."""
+    notes: tuple[str, ...] = ()
+    """What else is to be said of the whole comparison, one sentence each."""
     schema: int = COMPARISON_SCHEMA

@@ -234,14 +234,25 @@ class Laboratory:
         )
 
     def observe(
-        self, id: str, scenario: Scenario, image: str, entry: HostEntry, log: Path | None
+        self,
+        id: str,
+        scenario: Scenario,
+        image: str,
+        entry: HostEntry,
+        log: Path | None,
+        *,
+        traced: bool = True,
     ) -> Observation:
-        """Run a cell, or say why it cannot run; never raises for what a cell does."""
+        """Run a cell, or say why it cannot run; never raises for what a cell does.
+
+        Without ``traced`` it runs untouched by the recording of system calls.
+        """
         blank = not_run(id, scenario, image, entry)
         if not self.applies(scenario.kernels, entry):
             return replace(blank, reason=f"the scenario is for kernels {scenario.kernels}")
         try:
             request = self.request(id, scenario, image, entry, log)
+            request = replace(request, traced=request.traced and traced)
             with self.place():
                 return run_cell(request, self.assembly.apparatus, self.instruments)
         except UsageError as error:
@@ -321,5 +332,6 @@ def not_run(id: str, scenario: Scenario, image: str, entry: HostEntry) -> Observ
         kernel=entry.name,
         verdict=Verdict.SKIPPED,
         scenario_digest=scenario_digest(scenario),
+        normalise=scenario.normalise,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -14,6 +14,9 @@ from pathlib import Path
 OBSERVATION_SCHEMA = 1
 """Version of the JSON that one cell's observation is written in."""
 
+SERVICE = "service"
+"""Name of the result that is a service's; it follows those of the steps."""
+
 
 class Engine(StrEnum):
     """A container engine, which decides runtime and seccomp profile."""
@@ -143,6 +146,8 @@ class HostEntry:
     seccomp: str = ""
     """Profile name of the seccomp catalog; empty means the engine's newest."""
     sysctl: dict[str, str] = field(default_factory=dict)
+    drill: str = ""
+    """Mainline release that the guest is made to lack as much as; empty: it is no drill."""
     where: str = ""
     """File and line of the entry, for messages."""
 
@@ -163,6 +168,18 @@ class Kernel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drill:
+    """What a guest is made to lack for practice; never evidence about the real release."""
+
+    like: str
+    """The mainline release."""
+    refused: dict[str, int]
+    """ABI to the first system-call number that a filter of the guest's init refuses."""
+    fcntl: tuple[int, ...] = ()
+    """Commands of fcntl that it takes for unknown ones, with EINVAL."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
     """A column of the matrix: all that decides how a container host behaves."""
 
@@ -176,8 +193,10 @@ class Host:
     engine: Engine
     seccomp: str
     sysctl: dict[str, str]
-    drill: tuple[int, ...] = ()
-    """System-call numbers that the guest's init refuses, in a drill only."""
+    drill: Drill | None = None
+    without: tuple[str, ...] = ()
+    """What its kernel has and the guest does not get: ``cgroup2``, ``tracefs``, ``debugfs``,
+    ``kallsyms``, names of modules, or ``modules`` for all that disks and channel do not need."""
 
 
 # --- images -----------------------------------------------------------------------------
@@ -251,6 +270,8 @@ class ContainerSpec:
     seccomp: str = ""
     """Profile name, ``unconfined``, or a path; empty means the host's."""
     engine: Engine | None = None
+    refuse: dict[str, str] = field(default_factory=dict)
+    """System calls by name, and the errno that a rule added to the profile answers them with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,6 +317,8 @@ class Service:
     ready: tuple[str, ...] = ()
     """A command that exits 0 once the service is up; empty: up when started."""
     timeout: float = 60.0
+    watch: float = 0.0
+    """How long it must keep running once it is ready, unless it ends with status 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,6 +344,7 @@ class Scenario:
     line: int
     images: tuple[str, ...]
     steps: tuple[Step, ...]
+    """None only beside a service that is watched."""
     why: str = ""
     container: ContainerSpec = field(default_factory=ContainerSpec)
     service: Service | None = None
@@ -429,6 +453,8 @@ class Environment:
     """Digest of the guest tools' lock."""
     ways: dict[str, str] = field(default_factory=dict)
     """Which way was taken where kernels differ (tracefs, memory peak, ...)."""
+    drill: str = ""
+    """Not empty: this was a drill, on a newer kernel that was made to lack this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -444,6 +470,8 @@ class Observation:
     verdict: Verdict
     reason: str = ""
     """One sentence why, unless plainly passed."""
+    cause: str = ""
+    """One sentence: what a program or library of the image asks for that this kernel is not."""
     steps: tuple[StepResult, ...] = ()
     failures: tuple[Failure, ...] = ()
     ends: tuple[ProcessEnd, ...] = ()
@@ -458,6 +486,10 @@ class Observation:
     durations: dict[str, float] = field(default_factory=dict)
     environment: Environment | None = None
     scenario_digest: str = ""
+    normalise: tuple[tuple[str, str], ...] = ()
+    """The scenario's own (pattern, replacement) pairs, for whoever compares its outputs."""
+    repeat: int = 0
+    """0: the cell itself; from 1 on: a further run of it, which shows what is noise."""
     started: str = ""
     """UTC, ISO 8601."""
     schema: int = OBSERVATION_SCHEMA

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.plugin.python_tests import Bench, Container, Kernel
     from harness.plugin.reports import Gathered
 
+_LISTENER = "kernels-listener"
 _PLANNED = pytest.StashKey[tuple[str, float, str]]()
 
 
@@ -38,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "kernels(expression): the kernels that a test applies to, as --kernels has it"
     )
-    config.pluginmanager.register(Listener(config), "kernels-listener")
+    config.pluginmanager.register(Listener(config), _LISTENER)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -95,14 +96,36 @@ def _is_ours(metafunc: pytest.Metafunc, name: str) -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, Any, Any]:
-    """Open the run before the first cell and end every guest after the last."""
+    """Open the run before the first cell and end every guest after the last.
+
+    Before that, what differs from a baseline is run once more: whoever reports sees to it.
+    """
     cells = [item for item in session.items if _may_be_cell(item)]
-    if not cells or session.config.option.collectonly:
+    if session.config.option.collectonly:
         return (yield)
+    listener = cast(Listener, session.config.pluginmanager.get_plugin(_LISTENER))
+    if not cells:  # workers may have some
+        result = yield
+        listener.confirm()
+        return result
     from harness.plugin.session import session_of
 
     with session_of(session.config).running(cells):
-        return (yield)
+        result = yield
+        listener.confirm()
+        return result
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let the baseline's cells run first."""
+    if not config.getoption("baseline"):
+        return
+    from harness.plugin.session import session_of
+
+    comparing = session_of(config).comparing
+    if comparing is not None:
+        comparing.first(items)
 
 
 def _may_be_cell(item: pytest.Item) -> bool:
@@ -193,11 +216,14 @@ class Listener:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._gathered: Gathered | None = None
+        self._besides = 0
+        """Failed reports of what is no cell."""
         self._terminable = ExitStack()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take a cell's observation from its report."""
         if not hasattr(report, "kernels_cells") or hasattr(self._config, "workerinput"):
+            self._besides += report.failed
             return
         from harness.plugin.reports import Gathered
 
@@ -213,6 +239,11 @@ class Listener:
             if settings.given(self._config):
                 self._be_terminable()
             return (yield)
+
+    def confirm(self) -> None:
+        """Run once more what differs from the baseline; a worker leaves that to its controller."""
+        if self._gathered is not None:
+            self._gathered.confirm()
 
     def _be_terminable(self) -> None:
         if not self._config.pluginmanager.has_plugin("dsession"):
@@ -231,6 +262,7 @@ class Listener:
 
             self._gathered = Gathered(self._config)
         if self._gathered is not None:
+            self._gathered.besides = self._besides
             self._gathered.finish(session)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

@@ -40,7 +40,7 @@ class ScenarioFile(pytest.File):
         try:
             scenarios = load_file(self.path, self.config.rootpath)
             cells = [
-                (scenario, image, entry)
+                (session.knowledge.added(scenario, image), image, entry)
                 for scenario in scenarios
                 for image in session.images_for(scenario.images, f"{scenario.file}:{scenario.line}")
                 for entry in session.entries
@@ -50,7 +50,7 @@ class ScenarioFile(pytest.File):
         for scenario, image, entry in cells:
             yield CellItem.from_parent(
                 self,
-                name=f"{scenario.name}[{image}-{entry.name}]",
+                name=settings.cell_name(scenario.name, image, entry.name),
                 scenario=scenario,
                 image=image,
                 entry=entry,

@@ -15,17 +15,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import HarnessError
-from harness.model import HostEntry, Observation
+from harness.model import HostEntry, Known, Observation, Scenario
 from harness.plugin import settings
+from harness.plugin.compared import Compared
+from harness.plugin.knowledge import applying
+from harness.plugin.remembering import remember
 from harness.plugin.session import SESSION, Session
 from harness.plugin.terminal import accelerator_line, places_line, write
+from harness.plugin.writing import write_reports
 from harness.report.junit import properties
 from harness.results.codec import decode, encode
 from harness.results.meta import ImageFacts, KernelFacts, RunMeta
 from harness.results.runs import RunDir, utc_now
 from harness.verdicts.enosys import distinct
 from harness.verdicts.known import Judgement
-from harness.verdicts.outcome import Outcome, exit_status, outcome
+from harness.verdicts.outcome import FAILED_STATUS, Outcome, exit_status, outcome
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -55,6 +59,12 @@ class CellReport:
     """Place in the order of collection: workers report in an order of their own."""
     column: int
     """Place of the kernel among the selected."""
+    scenario: Scenario | None = None
+    """What to run again, should the cell be compared; a Python test has none."""
+    entries: tuple[Known, ...] = ()
+    """The known differences that apply to it."""
+    repeats: tuple[Observation, ...] = ()
+    """Further runs of it."""
 
 
 def judged(observation: Observation, known: Judgement) -> Outcome:
@@ -76,6 +86,12 @@ def cell_report(
 ) -> CellReport:
     """Return what there is to tell of a cell."""
     choice = session.assembly.chosen
+    scenario: Scenario | None = getattr(item, "scenario", None)
+    expected = (
+        scenario.known
+        if scenario
+        else session.knowledge.apart(observation.scenario, observation.image)
+    )
     return CellReport(
         observation=observation,
         known=known,
@@ -87,6 +103,9 @@ def cell_report(
         run=str(session.run.path) if session.run else "",
         row=session.places.get(item.nodeid, 0),
         column=session.entries.index(entry) if entry in session.entries else 0,
+        scenario=scenario if session.comparing else None,
+        entries=applying(expected, entry, observation),
+        repeats=session.repeats.get(observation.id, ()),
     )
 
 
@@ -103,6 +122,11 @@ class Gathered:
         self.cells: list[CellReport] = []
         self.started = utc_now()
         self.problem = ""
+        self.besides = 0
+        """Tests that failed and are no cells."""
+        self.forgotten = ""
+        """What keeps the run out of the history."""
+        self.compared = Compared(config.stash.get(SESSION, None))
         self._own = settings.OPENED in config.stash
         """Whether cells run in this process, which then says itself what it uses."""
         self._announced = self._own
@@ -152,6 +176,12 @@ class Gathered:
                 known = session.known(item, observation)
                 self.cells.append(cell_report(session, item, item.entry, observation, known))
 
+    def confirm(self) -> None:
+        """Run what findings rest on once more, while guests can still be started."""
+        run = self._run()
+        if run is not None:
+            self.compared.confirm(self.cells, run)
+
     def accelerator(self) -> str:
         """Return the line about the accelerator."""
         used = next((cell for cell in self.cells if cell.accelerator), None)
@@ -163,7 +193,7 @@ class Gathered:
         """Lay the cells out in the order of collection."""
         from harness.report.matrix import build
 
-        ordered = sorted(self.cells, key=lambda cell: cell.row)
+        ordered = sorted(self.cells, key=_row)
         columns = sorted(self.cells, key=lambda cell: cell.column)
         known = {cell.observation.id: cell.known for cell in self.cells}
         return build(
@@ -188,35 +218,46 @@ class Gathered:
         )
         reporter.write(text)
         reporter.ensure_newline()
+        self.compared.summarise(reporter, self.cells)
         run = self._run()
         if self.problem:
             reporter.write_line(f"not wholly recorded: {self.problem}")
         elif run is not None:
-            reporter.write_line(f"recorded in {run.path}")
+            reporter.write_line(f"recorded in {run.path}; for a browser: report.html")
+        if self.forgotten:
+            reporter.write_line(f"not in the history: {self.forgotten}")
 
     def finish(self, session: pytest.Session) -> None:
-        """Write run.json for the last time and turn the exit status where cells are missing."""
+        """Compare, turn the exit status where that is due, and write run.json for the last time."""
         self._complete()
-        matrix = self.matrix()
+        matrix, run = self.matrix(), self._run()
+        if run is not None:
+            self._recording(lambda: self.compared.conclude(self.cells, run))
         status = exit_status(matrix.cells, self.config.getoption("allow_missing_kernels"))
+        if self.compared.turns(self.cells, settings.wanted(self.config).fail_on):
+            status = FAILED_STATUS
         if int(session.exitstatus) == int(pytest.ExitCode.OK) and status:
             session.exitstatus = status
-        run = self._run()
         if run is None:
             return
         self._recording(lambda: run.finish(self._meta(run), matrix.counts, int(session.exitstatus)))
         self._recording(run.announce)
+        self.forgotten = remember(run.path)
+        self._recording(lambda: write_reports(run.path, self.config.getoption("report")))
         if self.problem and int(session.exitstatus) == int(pytest.ExitCode.OK):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _meta(self, run: RunDir) -> RunMeta:
-        kernels = {cell.kernel.name: cell.kernel for cell in self.cells}
+        columns = sorted(self.cells, key=lambda cell: cell.column)
+        kernels = {cell.kernel.name: cell.kernel for cell in columns}
         images = {cell.image.name: cell.image for cell in self.cells if cell.image.name != BARE}
         environments = [c.observation.environment for c in self.cells if c.observation.environment]
         used = next((cell for cell in self.cells if cell.accelerator), None)
         return RunMeta(
             id=run.path.name,
             started=self.started,
+            night=self.config.getoption("night"),
+            failed_besides=self.besides,
             command=("pytest", *map(str, self.config.invocation_params.args)),
             rootdir=str(self.config.rootpath),
             harness=version("pytest-kernels"),
@@ -226,4 +267,11 @@ class Gathered:
             accelerator_why=used.accelerator_why if used else "",
             kernels=tuple(kernels.values()),
             images=tuple(images.values()),
+            cells=tuple(cell.observation.id for cell in sorted(self.cells, key=_row)),
+            known={c.observation.id: c.known.entry for c in self.cells if c.known.entry},
+            stale={c.observation.id: c.known.stale for c in self.cells if c.known.stale},
         )
+
+
+def _row(cell: CellReport) -> int:
+    return cell.row

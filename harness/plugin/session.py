@@ -13,23 +13,26 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import process
+from harness import process, recording
 from harness.assembly import Assembly, Options
 from harness.errors import GuestError, HarnessError, UsageError
 from harness.guest import accelerator
 from harness.guest.accelerator import Choice
 from harness.images import catalog as images
-from harness.kernels import selection
 from harness.laboratory import Laboratory
 from harness.model import Host, HostEntry, Observation, Scenario
 from harness.plugin import settings
+from harness.plugin.across import earlier_of
+from harness.plugin.comparing import comparing_of
+from harness.plugin.knowledge import Knowledge, judged
+from harness.plugin.repeating import Again, once_more, repeats_of
 from harness.plugin.signals import terminated_as_interrupted
 from harness.plugin.terminal import TerminalProgress, accelerator_line, places_line
 from harness.results.meta import ImageFacts, KernelFacts, RunMeta
 from harness.results.runs import RunDir, new_run_id
 from harness.scenarios.ahead import Ahead, awaited
 from harness.scenarios.request import Request
-from harness.verdicts.known import Judgement, judge
+from harness.verdicts.known import Judgement
 
 if TYPE_CHECKING:
     from harness.plugin.items import CellItem
@@ -63,14 +66,15 @@ class SpokenAssembly(Assembly):
     ) -> None:
         super().__init__(options, progress)
         self._tell = tell
-        self._told = False
+        self.told = False
+        """Whether it was told, by this process or by a worker."""
         self._telling = threading.Lock()
 
     def choice(self, host: Host) -> Choice:
         """Return the accelerator, and tell it the first time."""
         found = super().choice(host)
         with self._telling:
-            told, self._told = self._told, True
+            told, self.told = self.told, True
         if not told:
             self._tell(found)
         return found
@@ -87,11 +91,20 @@ class Session:
         self._given_images = tuple(config.getoption("image"))
         self.laboratory = Laboratory(self.assembly, self._load_images())
         self._check_profile()
+        directories = [config.rootpath / name for name in config.getini("scenario_dirs")]
+        self.knowledge = Knowledge(directories)
+        self.wanted = settings.wanted(config)
+        self.comparing = comparing_of(self, self.wanted)
+        self.earlier = earlier_of(
+            settings.results_of(config), self.wanted.compare_run, anyway=self.wanted.anyway
+        )
         self.run: RunDir | None = None
         self.places: dict[str, int] = {}
         """Which place in the order of collection an item has, by node id."""
         self.recorded_cells: list[tuple[CellItem, Observation]] = []
         """All that were written, in the order in which they ended; pytest may ask for fewer."""
+        self.repeats: dict[str, tuple[Observation, ...]] = {}
+        """Further runs of cells, by node id."""
         self._broken: HarnessError | None = None
         self._ending = False
         self._ahead: Ahead[str, Observation] = Ahead((), 1)
@@ -172,6 +185,16 @@ class Session:
             finally:
                 self._close()
 
+    @contextmanager
+    def lent(self, run: RunDir) -> Iterator[None]:
+        """Run cells again in a controller of workers, which ran none itself, and record them."""
+        self.run = run
+        self.assembly.told = True
+        try:
+            yield
+        finally:
+            self._close()
+
     def _workers(self) -> int:
         """Return how many cells are under way at once; guests also wait for a place each.
 
@@ -244,11 +267,30 @@ class Session:
         observation = self.laboratory.observe(
             cell.nodeid, cell.scenario, cell.image, cell.entry, log
         )
-        if self._ending:  # its guest was ended with the session: that says nothing of the cell
-            raise GuestError("the session ended before the cell did")
+        self.refuse_when_ended()
         run.write_cell(observation)
         self.recorded_cells.append((cell, observation))
+        self.repeats[cell.nodeid] = repeats_of(self, cell, observation)
         return observation
+
+    def all_once_more(self, cells: Sequence[Again]) -> dict[str, Observation]:
+        """Run cells again, several at once, and return what was observed by node id.
+
+        For the session's end: whatever runs ahead is dropped.
+
+        Raises:
+            HarnessError: something cannot be recorded, or the session ends.
+        """
+
+        def job(again: Again) -> Callable[[], Observation]:
+            return lambda: once_more(self, again)
+
+        self._ahead.close(lambda: None)
+        self._ahead = Ahead([(again.id, job(again)) for again in cells], self._workers())
+        results = {}
+        for again in cells:
+            results[again.id] = self._ahead.result(again.id, job(again), self.progress.flush)
+        return results
 
     def recorded(self) -> RunDir:
         """Return the run that cells are recorded in.
@@ -272,29 +314,11 @@ class Session:
 
     def kernel_facts(self, entry: HostEntry) -> KernelFacts:
         """Return what run.json says of a kernel."""
-        key = (entry.name, entry.engine)
-        ready = self.laboratory.hosts.made.get(key)
-        if ready is None:
-            failed = self.laboratory.hosts.failed.get(key)
-            return KernelFacts(name=entry.name, unavailable=str(failed or ""))
-        kernel = ready.machine.host.kernel
-        return KernelFacts(
-            name=entry.name,
-            release=ready.survey.facts.release,
-            digest=kernel.digest,
-            origin=kernel.origin,
-            packages=ready.lock.lock.packages,
-            ad_hoc=ready.lock.fresh,
-        )
+        return recording.kernel_facts(self.laboratory, entry)
 
     def image_facts(self, name: str) -> ImageFacts:
         """Return what run.json says of an image."""
-        image = self.laboratory.prepared.made.get(name)
-        if image is None:
-            return ImageFacts(
-                name=name, unavailable=str(self.laboratory.prepared.failed.get(name) or "")
-            )
-        return ImageFacts(name=name, ref=image.ref, digest=image.digest)
+        return recording.image_facts(self.laboratory, name)
 
     def cell_file(self, observation: Observation) -> Path | None:
         """Return where a cell's observation lies."""
@@ -302,16 +326,18 @@ class Session:
 
     def known(self, cell: CellItem, observation: Observation) -> Judgement:
         """Return what the scenario's known differences say of a cell."""
-        entry = cell.entry
-        release = observation.environment.release if observation.environment else ""
+        return judged(cell.scenario, cell.entry, observation)
 
-        def here(expression: str) -> bool:
-            return selection.applies(
-                expression,
-                name=entry.name,
-                release=release,
-                aliases=entry.aliases,
-                tags=entry.tags,
-            )
+    def refuse_when_ended(self) -> None:
+        """Refuse what a guest said that was ended with the session: it is nothing of the cell.
 
-        return judge(observation, cell.scenario.known, here)
+        Raises:
+            GuestError: the session has ended.
+        """
+        if self._ending:
+            raise GuestError("the session ended before the cell did")
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything that makes guests was closed."""
+        return self._ending

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,9 @@ import pytest
 if TYPE_CHECKING:
     from harness.assembly import Options
 
+ENOSYS = "enosys"
+"""Of --fail-on: an ENOSYS that is not known, whatever became of the program."""
+FAIL_ON = ("broken", "degraded", "changed", ENOSYS)
 DEFAULT_DIRS = ("scenarios",)
 ACCELERATORS = ("auto", "kvm", "tcg")
 BENCH = pytest.StashKey[Any]()
@@ -18,6 +22,22 @@ OPENED = pytest.StashKey[bool]()
 """Of the config: this process opened a run."""
 PROBLEM = pytest.StashKey[str]()
 """Of the config: what is wrong with options or catalogs, found while files were collected."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What to compare, and what to make of it."""
+
+    baseline: str = ""
+    """A kernel's name; empty: nothing is compared with one."""
+    compare_run: str = ""
+    """An earlier run, as a user names it; empty: nothing is compared with one."""
+    repeat: int = 1
+    """How often the baseline's cells run, or every cell where there is no baseline."""
+    check_untraced: bool = False
+    fail_on: frozenset[str] = frozenset()
+    update_known: bool = False
+    anyway: bool = False
 
 
 def declare(parser: pytest.Parser) -> None:
@@ -71,6 +91,21 @@ def declare(parser: pytest.Parser) -> None:
         default=None,
         help="where runs are recorded (default: results below the rootdir)",
     )
+    add(
+        "--night",
+        action="store_true",
+        help="record this run as a night, which later nights are compared with "
+        "(`harness nightly` gives it)",
+    )
+    add(
+        "--report",
+        choices=("html", "md", "json"),
+        action="append",
+        default=[],
+        help="also write report.md (and append it to $GITHUB_STEP_SUMMARY) or report.json beside "
+        "the run's report.html, which is always written; may be given several times",
+    )
+    _declare_comparing(group)
     parser.addini(
         "scenario_dirs",
         "directories whose YAML files with a key `scenarios:` are collected",
@@ -81,9 +116,94 @@ def declare(parser: pytest.Parser) -> None:
     parser.addini("images_dir", "catalog and lock of images", default="images")
 
 
+def _declare_comparing(group: pytest.OptionGroup) -> None:
+    add = group.addoption
+    add(
+        "--baseline",
+        metavar="KERNEL",
+        default="",
+        help="compare every cell with its own on this kernel; if that is not selected, with the "
+        "newest recorded run of the same kernel, image and scenario",
+    )
+    add(
+        "--compare-run",
+        metavar="last|RUN",
+        default="",
+        help="compare every cell with the same one of an earlier run: the last that came to its "
+        "end, or one by its id; kernels and images may be newer builds",
+    )
+    add(
+        "--repeat",
+        metavar="N",
+        default="",
+        help="run each cell of the baseline N times (default: 2), without --baseline every cell; "
+        "what differs between these runs is noise",
+    )
+    add(
+        "--check-untraced",
+        action="store_true",
+        help="run each cell once more with tracing off, and report a verdict that differs",
+    )
+    add(
+        "--fail-on",
+        metavar="|".join(FAIL_ON),
+        action="append",
+        default=[],
+        help="findings that turn the exit status besides broken ones, and enosys: any ENOSYS that "
+        "is not known; may be given several times",
+    )
+    add(
+        "--update-known",
+        action="store_true",
+        help="add the findings to known.yaml in the first of scenario_dirs, to be reviewed",
+    )
+    add(
+        "--compare-anyway",
+        action="store_true",
+        help="compare even what is not alike: another scenario text, another accelerator",
+    )
+
+
+def wanted(config: pytest.Config) -> Wanted:
+    """Return what to compare.
+
+    Raises:
+        pytest.UsageError: an option has a value that does not exist.
+    """
+    baseline, repeat = config.getoption("baseline"), config.getoption("repeat")
+    if repeat and not (repeat.isdecimal() and int(repeat) > 0):
+        raise pytest.UsageError(f"--repeat={repeat}: give a number from 1 on")
+    fail_on = [word.strip() for text in config.getoption("fail_on") for word in text.split(",")]
+    for word in fail_on:
+        if word not in FAIL_ON:
+            raise pytest.UsageError(f"--fail-on={word}: give {', '.join(FAIL_ON)}")
+    if baseline and config.getoption("compare_run"):
+        raise pytest.UsageError(
+            "--baseline and --compare-run ask for two comparisons: give one; "
+            "`harness compare RUN RUN` compares runs at any time"
+        )
+    if config.getoption("update_known") and not baseline:
+        raise pytest.UsageError("--update-known needs --baseline: nothing else has findings")
+    return Wanted(
+        baseline=baseline,
+        compare_run=config.getoption("compare_run"),
+        repeat=int(repeat or (2 if baseline else 1)),
+        check_untraced=config.getoption("check_untraced"),
+        fail_on=frozenset(fail_on),
+        update_known=config.getoption("update_known"),
+        anyway=config.getoption("compare_anyway"),
+    )
+
+
+def cell_name(scenario: str, image: str, kernel: str) -> str:
+    """Return the name of a scenario's item; its node id is ``FILE::NAME``."""
+    return f"{scenario}[{image}-{kernel}]"
+
+
 def given(config: pytest.Config) -> bool:
     """Tell whether an option says that cells are wanted."""
-    names = ("kernels", "kernel", "image", "seccomp", "cap_add", "cold_boot")
+    what = ("kernels", "kernel", "image", "seccomp", "cap_add", "cold_boot")
+    names = (*what, "baseline", "compare_run", "repeat")
     return any(config.getoption(name) for name in names) or any(
         config.getoption(name) != "auto" for name in ("accel", "guests")
     )

@@ -26,8 +26,11 @@ T = TypeVar("T")
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def encode(value: object) -> bytes:
+def encode(value: object, *, defaults: bool = True) -> bytes:
     """Return the JSON of one of ``model``'s dataclasses, indented, in UTF-8.
+
+    Without ``defaults`` fields that have their default are left out, so that the text stays the
+    same when a class gets a new field.
 
     Text that UTF-8 cannot hold (a lone surrogate, left by an output that was no text) is
     written as a backslash escape: an observation is never lost for one byte of it.
@@ -37,9 +40,10 @@ def encode(value: object) -> bytes:
     kind: Any = type(value)
     adapter = _adapter(kind)
     try:
-        return adapter.dump_json(value, indent=1) + b"\n"
+        return adapter.dump_json(value, indent=1, exclude_defaults=not defaults) + b"\n"
     except (PydanticSerializationError, UnicodeEncodeError):
-        return to_json(_encodable(adapter.dump_python(value)), indent=1) + b"\n"
+        plain = adapter.dump_python(value, exclude_defaults=not defaults)
+        return to_json(_encodable(plain), indent=1) + b"\n"
 
 
 def decode(kind: type[T], data: bytes) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.model import LockedPackage, Observation
+from harness.model import Known, LockedPackage, Observation
 
 RUN_SCHEMA = 1
 """Version of the JSON that run.json is written in."""
@@ -27,6 +27,10 @@ class KernelFacts:
     """True: the entry had no lock, its packages were resolved for this run."""
     unavailable: str = ""
     """Why the kernel could not be had; empty when it could."""
+    syscalls: dict[str, int] = field(default_factory=dict)
+    """ABI to how many system calls the census found; an ABI that does not run is left out."""
+    missing: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """ABI to the system calls of its table that the kernel lacks, by number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,8 @@ class RunMeta:
     finished: str = ""
     resumed: tuple[str, ...] = ()
     """When the run was taken up again after it had been cut off."""
+    night: bool = False
+    """Whether it is one of the nightly runs, which are compared with each other."""
     command: tuple[str, ...] = ()
     rootdir: str = ""
     harness: str = ""
@@ -65,7 +71,15 @@ class RunMeta:
     """The guest tools' packages."""
     counts: dict[str, int] = field(default_factory=dict)
     """Cells by what became of them; written when the run ends."""
+    failed_besides: int = 0
+    """Tests that failed and are no cells, or whose cell could not be recorded."""
     exit_status: int | None = None
+    cells: tuple[str, ...] = ()
+    """Ids of the cells in the order of collection; written when the run ends."""
+    known: dict[str, Known] = field(default_factory=dict)
+    """Id of a cell to the known difference that says that it fails."""
+    stale: dict[str, tuple[Known, ...]] = field(default_factory=dict)
+    """Id of a cell to known differences that apply to it and did not occur."""
     schema: int = RUN_SCHEMA
 
 
@@ -85,6 +99,8 @@ class Run:
     meta: RunMeta
     observations: tuple[Observation, ...]
     problems: tuple[Problem, ...] = ()
+    repeats: tuple[Observation, ...] = ()
+    """Further runs of cells, each with its cell's id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

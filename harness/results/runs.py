@@ -1,4 +1,4 @@
-"""Runs on disk: ``results/RUN/`` with run.json, one file a cell, and console logs.
+"""Runs on disk: ``results/RUN/`` with run.json, one file a cell, repeats, and console logs.
 
 Every file is written as soon as its content is known, beside its place and renamed. Any
 number of processes may write cells of one run; run.json has one owner, the controller.
@@ -16,14 +16,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from harness.errors import StoreError
+from harness.findings import Comparison
 from harness.model import Observation
 from harness.results.codec import decode, encode
 from harness.results.files import link_whole, sweep, translated, write_whole
 from harness.results.meta import Problem, Run, RunMeta, RunRef
 
 RECORD = "run.json"
+COMPARISON = "comparison.json"
 LATEST = "latest"
 _CELLS = "cells"
+_REPEATS = "repeats"
 _CONSOLES = "consoles"
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
 _SLUG = 80
@@ -66,7 +69,7 @@ class RunDir:
         Raises:
             StoreError: ``results`` is not writable or has no room.
         """
-        _make_results(results)
+        make_results(results)
         now = datetime.now(UTC)
         while True:
             path = results / new_run_id(now)
@@ -92,7 +95,7 @@ class RunDir:
         Raises:
             StoreError: it is not writable or has no room.
         """
-        _make_results(path.parent)
+        make_results(path.parent)
         with translated(path):
             (path / _CELLS).mkdir(parents=True, exist_ok=True)
             (path / _CONSOLES).mkdir(exist_ok=True)
@@ -124,20 +127,47 @@ class RunDir:
         """Return where the cell's file is or would be."""
         return self.path / _CELLS / f"{cell_name(node_id)}.json"
 
-    def console_path(self, node_id: str) -> Path:
-        """Return where the cell's console log is or would be."""
-        return self.path / _CONSOLES / f"{cell_name(node_id)}.log"
+    def repeat_path(self, node_id: str, number: int) -> Path:
+        """Return where the file of a cell's further run is or would be; ``number`` from 1 on."""
+        return self.path / _REPEATS / f"{cell_name(node_id)}.r{number}.json"
+
+    def console_path(self, node_id: str, repeat: int = 0) -> Path:
+        """Return where the console log of the cell, or of a further run, is or would be."""
+        end = f".r{repeat}" if repeat else ""
+        return self.path / _CONSOLES / f"{cell_name(node_id)}{end}.log"
 
     def write_cell(self, observation: Observation) -> Path:
-        """Write an observation, in place of an earlier one of the same cell."""
+        """Write an observation, in place of an earlier one of the same cell and repeat."""
         path = self.cell_path(observation.id)
+        if observation.repeat:
+            path = self.repeat_path(observation.id, observation.repeat)
+            with translated(path):
+                path.parent.mkdir(exist_ok=True)
         write_whole(path, encode(observation))
         return path
+
+    def find_cell(self, node_id: str) -> Observation | None:
+        """Return a cell's observation; None: the run has none that can be read."""
+        try:
+            return _read_cell(self.cell_path(node_id))
+        except StoreError:
+            return None
+
+    def find_repeats(self, node_id: str) -> tuple[Observation, ...]:
+        """Return the further runs of a cell that can be read."""
+        pattern = f"{cell_name(node_id)}.r*.json"
+        return _read_cells(self.path / _REPEATS, pattern)[0]
 
     def write_console(self, node_id: str, log: bytes) -> Path:
         """Write what the serial console of a cell's guest said, byte by byte."""
         path = self.console_path(node_id)
         write_whole(path, log)
+        return path
+
+    def write_comparison(self, comparison: Comparison) -> Path:
+        """Write what the run's comparison came to, in place of an earlier one."""
+        path = self.path / COMPARISON
+        write_whole(path, encode(comparison))
         return path
 
     def read_meta(self) -> RunMeta:
@@ -154,8 +184,8 @@ class RunDir:
 
     def finish(self, meta: RunMeta, counts: Mapping[str, int], exit_status: int) -> RunMeta:
         """Write run.json for the last time: from here on the run counts as completed."""
-        for directory in (self.path, self.path / _CELLS, self.path / _CONSOLES):
-            sweep(directory)
+        for name in ("", _CELLS, _REPEATS, _CONSOLES):
+            sweep(self.path / name)
         done = replace(meta, finished=utc_now(), counts=dict(counts), exit_status=exit_status)
         self.write_meta(done)
         return done
@@ -176,13 +206,27 @@ def load_run(path: Path) -> Run:
     except StoreError as error:
         meta = RunMeta(id=path.name)
         problems.append(Problem(path=path / RECORD, text=str(error)))
-    observations = []
-    for file in sorted((path / _CELLS).glob("*.json")):
-        try:
-            observations.append(_read_cell(file))
-        except StoreError as error:
-            problems.append(Problem(path=file, text=str(error)))
-    return Run(path=path, meta=meta, observations=tuple(observations), problems=tuple(problems))
+    observations, unread = _read_cells(path / _CELLS)
+    repeats, unread_repeats = _read_cells(path / _REPEATS)
+    return Run(
+        path=path,
+        meta=meta,
+        observations=observations,
+        problems=(*problems, *unread, *unread_repeats),
+        repeats=repeats,
+    )
+
+
+def load_comparison(path: Path) -> Comparison | None:
+    """Read the comparison of the run at ``path``; None: it has none.
+
+    Raises:
+        StoreError: it is unreadable.
+    """
+    file = path / COMPARISON
+    if not file.exists():
+        return None
+    return _explained(file, lambda: decode(Comparison, file.read_bytes()))
 
 
 def find_runs(results: Path) -> tuple[RunRef, ...]:
@@ -199,7 +243,12 @@ def find_runs(results: Path) -> tuple[RunRef, ...]:
     return tuple(found)
 
 
-def _make_results(results: Path) -> None:
+def make_results(results: Path) -> None:
+    """Make the directory of runs, kept out of version control; leave one alone that is there.
+
+    Raises:
+        StoreError: it cannot be made.
+    """
     with translated(results):
         if results.is_dir():
             return
@@ -211,6 +260,18 @@ def _make_results(results: Path) -> None:
 def _read_meta(path: Path) -> RunMeta:
     file = path / RECORD
     return _explained(file, lambda: decode(RunMeta, file.read_bytes()))
+
+
+def _read_cells(
+    directory: Path, pattern: str = "*.json"
+) -> tuple[tuple[Observation, ...], tuple[Problem, ...]]:
+    observations, problems = [], []
+    for file in sorted(directory.glob(pattern)):
+        try:
+            observations.append(_read_cell(file))
+        except StoreError as error:
+            problems.append(Problem(path=file, text=str(error)))
+    return tuple(observations), tuple(problems)
 
 
 def _read_cell(file: Path) -> Observation:

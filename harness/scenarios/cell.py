@@ -22,6 +22,7 @@ from harness.model import (
     Step,
     Verdict,
 )
+from harness.scenarios import too_old
 from harness.scenarios.confine import Confined, confine
 from harness.scenarios.observed import observed, signal_of, unmet
 from harness.scenarios.request import Instruments, Notebook, Request
@@ -92,12 +93,13 @@ def armed(
     with book.timing("mount"):
         book.files = mount_image(guest)
     book.confined = confined(request, instruments)
+    practice = request.machine.host.drill
     book.plan = plan_for(
         request.survey.census.implemented,
         instruments.syscalls.end(),
         refusable=book.confined.refusable,
         conditional=book.confined.conditional,
-        drill=request.machine.host.drill,
+        drill=practice.refused if practice else None,
         ia32=book.files.ia32,
     )
     if not request.traced:
@@ -108,7 +110,7 @@ def armed(
         book.recording = under_way
         book.ways.update(under_way.armed.ways or {})
         if request.machine.accelerator is Accelerator.TCG:
-            book.ways["mitigations"] = f"off under emulation ({EMULATED})"
+            book.ways["emulation"] = f"for its speed, {EMULATED}"
         book.notes.extend(under_way.armed.notes)
         book.durations["arm"] = round(time.monotonic() - before, 4)
         yield under_way
@@ -127,6 +129,7 @@ def confined(request: Request, instruments: Instruments) -> Confined:
         release=request.survey.facts.release,
         traits=request.traits,
         numbers=instruments.syscalls.by_name(),
+        refuse=spec.refuse,
     )
 
 
@@ -233,5 +236,7 @@ def collect(guest: Guest, under_way: Recording, book: Notebook) -> None:
     paths = book.trace.paths()
     if paths:
         book.abis = elf_classes(guest, ROOTFS, paths)
+    results = [*(done.result for done in book.done), *([book.service] if book.service else [])]
+    book.cause = too_old.cause(guest, ROOTFS, (result.stderr for result in results))
     said = guest.run("dmesg", check=False).stdout.decode(errors="backslashreplace")
     book.messages = tuple(_STAMP.sub("", line) for line in said.splitlines() if line.strip())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from harness.container import filtering, seccomp
+from harness.container import filtering, refusing, seccomp
 from harness.container.filtering import Traits
 from harness.container.profiles import Chosen
 from harness.container.seccomp import Filter
@@ -33,23 +34,28 @@ def confine(
     release: str,
     traits: Traits,
     numbers: Mapping[str, int],
+    refuse: Mapping[str, str] = MappingProxyType({}),
 ) -> Confined:
     """Resolve a profile as the engine does and fit it to the runtime at hand.
 
-    ``numbers`` are x86_64's system calls by name.
+    ``numbers`` are x86_64's system calls by name; ``refuse`` are calls that are to be refused
+    besides, and the errno that each is answered with.
 
     Raises:
         ConfigError: the profile cannot be read.
+        UsageError: a call cannot be refused by this runtime.
     """
-    if chosen.profile is None:
-        return Confined(title=chosen.title)
-    resolved = seccomp.resolve(
-        chosen.profile,
-        engine=engine,
-        capabilities=capabilities,
-        release=release,
-        where=chosen.title,
-    )
+    resolved = None
+    if chosen.profile is not None:
+        resolved = seccomp.resolve(
+            chosen.profile,
+            engine=engine,
+            capabilities=capabilities,
+            release=release,
+            where=chosen.title,
+        )
+    if refuse:
+        resolved = refusing.added(resolved or refusing.NOTHING, refuse, numbers, traits)
     if resolved is None:
         return Confined(title=chosen.title)
     fitted = filtering.fit(resolved, traits, numbers, stubs_of_day=chosen.stubs_of_day)

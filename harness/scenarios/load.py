@@ -72,9 +72,10 @@ class _Loader:
         place = (_SCENARIOS, name)
         steps = self._steps(keys, place)
         service = _service(keys.service)
-        needed = sum(step.timeout for step in steps) + (service.timeout if service else 0)
+        needed = sum(step.timeout for step in steps)
+        needed += service.timeout + service.watch if service else 0
         # In a scenario of one step the key belongs to the step.
-        own = keys.timeout if keys.steps is not None else None
+        own = keys.timeout if keys.steps is not None or keys.watched_only else None
         return Scenario(
             name=name,
             file=relative_name(self.document.path, self.rootdir),
@@ -101,6 +102,8 @@ class _Loader:
         return images
 
     def _steps(self, keys: schema.ScenarioKeys, place: tuple[Key, ...]) -> tuple[Step, ...]:
+        if keys.watched_only:
+            return ()
         if keys.steps is None:
             return (_step(keys, "step 1"),)
         steps = [
@@ -196,6 +199,7 @@ def _service(keys: schema.ServiceKeys | None) -> Service | None:
         args=keys.args,
         ready=keys.ready or (),
         timeout=keys.timeout or STEP_TIMEOUT,
+        watch=keys.watch or 0.0,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from signal import Signals
 
+from harness.kernels import drill
 from harness.model import (
     ContainerSpec,
     Environment,
@@ -45,7 +46,8 @@ def observed(
         steps = (*steps, book.service)
     trace = book.trace
     notes = [*book.notes, *(book.confined.notes if book.confined else ())]
-    if trace is not None and not trace.complete and request.traced and verdict is not Verdict.DIED:
+    traced = bool(book.recording and book.recording.armed.traced)
+    if trace is not None and not trace.complete and traced and verdict is not Verdict.DIED:
         notes.append("the trace did not come to its end: calls may be missing")
     if trace is not None and trace.dropped:
         notes.append(f"{trace.dropped} calls beyond the harness's bounds were counted, not kept")
@@ -57,23 +59,26 @@ def observed(
         kernel=request.kernel,
         verdict=verdict,
         reason=reason,
+        cause=book.cause if verdict is Verdict.FAILED else "",
         steps=steps,
         failures=failures,
         ends=ends,
         messages=book.messages,
         lost_events=trace.lost if trace is not None else 0,
-        traced=bool(book.recording and book.recording.armed.traced),
+        traced=traced,
         notes=tuple(dict.fromkeys(notes)),
         durations=book.durations,
         environment=_environment(request, book),
         scenario_digest=scenario_digest(request.scenario),
+        normalise=request.scenario.normalise,
         started=book.started,
     )
 
 
 def scenario_digest(scenario: Scenario) -> str:
     """Return the digest of what a scenario asks for, wherever its file lies."""
-    return digest_of(encode(replace(scenario, file="", line=0, known=(), why="")).decode())
+    asked = replace(scenario, file="", line=0, known=(), normalise=(), why="")
+    return digest_of(encode(asked, defaults=False).decode())
 
 
 def _judged(
@@ -135,13 +140,14 @@ def _environment(request: Request, book: Notebook) -> Environment:
         runtime=survey.runtime_version,
         runtime_why=survey.runtime_why,
         seccomp=book.confined.title if book.confined else request.chosen.title,
-        cgroup=survey.facts.cgroup,
+        cgroup=survey.facts.cgroup.value,
         cmdline=host.cmdline,
         image=request.image.name,
         image_ref=request.image.ref,
         image_digest=request.image.digest,
         tools=request.tools,
-        ways=dict(book.ways),
+        ways={"census": survey.census.ways.get("x86_64", "none"), **book.ways},
+        drill=drill.describe(host),
     )
 
 

@@ -73,6 +73,7 @@ class Notebook:
     trace: Trace | None = None
     abis: dict[str, str] = field(default_factory=dict)
     messages: tuple[str, ...] = ()
+    cause: str = ""
     notes: list[str] = field(default_factory=list)
     ways: dict[str, str] = field(default_factory=dict)
     confined: Confined | None = None

@@ -160,6 +160,8 @@ class ServiceKeys(_Keys):
     """A command in the container that exits 0 once the service is up; it is tried repeatedly."""
     timeout: Duration | None = None
     """How long it may take to be ready, 60s unless given."""
+    watch: Duration | None = None
+    """How long it must keep running once it is ready; it may end with status 0."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -211,8 +213,9 @@ class KnownKeys(_Keys):
     errno: str = ""
     program: str = ""
     field: str = ""
-    """What differs: exit, stdout, stderr, ..."""
+    """What differs: verdict, exit, signal, stdout, stderr, messages, memory, time."""
     where: str = ""
+    """The name of the step in which it does."""
 
 
 class NormaliseKeys(_Keys):
@@ -313,9 +316,21 @@ class ScenarioKeys(CommandKeys):
         if self.steps is not None and own:
             raise ValueError(f"{own[0]} belongs into a step: it cannot stand beside steps")
         steps = [self] if self.steps is None else self.steps
+        if self.watched_only:
+            return self
         if self.service and any(step.run is None and step.args is None for step in steps):
-            raise ValueError("beside a service each step needs run or args")
+            raise ValueError(
+                "beside a service each step needs run or args; without steps, say by service.watch "
+                "how long it must keep running"
+            )
         return self
+
+    @property
+    def watched_only(self) -> bool:
+        """Whether a service that is watched is all there is to run."""
+        watched = self.service is not None and self.service.watch is not None
+        own = (self.run, self.args, self.stdin, self.expect, self.steps)
+        return watched and own == (None,) * len(own)
 
 
 class ScenarioFile(_Keys):

@@ -107,6 +107,14 @@ def new_in_row(
     return tuple(sorted(found, key=lambda new: rows[new.row]))
 
 
+def coped_of(observation: Observation, failure: Failure) -> Coped:
+    """Return what is known of the program that met a failing call."""
+    well = ended_well(observation, failure)
+    if well is False:
+        return Coped.FAILED
+    return Coped.COPED if well and met(observation, failure) else Coped.UNKNOWN
+
+
 def describe(item: Enosys) -> str:
     """Return the call as ``fchmodat2 (452)``, with the table it is of unless the usual one."""
     table = "" if item.abi == "x86_64" else f", {item.abi}"
@@ -131,7 +139,7 @@ def line(new: NewEnosys) -> str:
 
 def _merged(observation: Observation, failures: list[Failure]) -> Enosys:
     first = failures[0]
-    states = {_coped(observation, failure) for failure in failures}
+    states = {coped_of(observation, failure) for failure in failures}
     worst = next(state for state in (Coped.FAILED, Coped.UNKNOWN, Coped.COPED) if state in states)
     return Enosys(
         name=first.name,
@@ -143,13 +151,6 @@ def _merged(observation: Observation, failures: list[Failure]) -> Enosys:
         coped=worst,
         remark=first.remark,
     )
-
-
-def _coped(observation: Observation, failure: Failure) -> Coped:
-    well = ended_well(observation, failure)
-    if well is False:
-        return Coped.FAILED
-    return Coped.COPED if well and met(observation, failure) else Coped.UNKNOWN
 
 
 def _new(row: RowKey, met_on: dict[str, Enosys]) -> NewEnosys:

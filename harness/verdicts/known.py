@@ -1,4 +1,4 @@
-"""Known differences of a scenario against what a cell really did."""
+"""Known differences of a scenario against what a cell really did, and against a baseline."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from harness import model
+from harness.findings import Difference
 from harness.model import Failure, Observation, Verdict
 from harness.verdicts.outcome import Known
 from harness.verdicts.processes import ended_well
@@ -40,11 +41,11 @@ def judge(
         return Judgement()
     here = [entry for entry in entries if applies(entry.kernels)]
     if observation.verdict is not Verdict.PASSED:
-        covering = next((entry for entry in here if _covers(entry, observation)), None)
+        covering = next((entry for entry in here if covers(entry, observation)), None)
         state = Known.NO if covering is None else Known.COVERED
-        stale = tuple(e for e in here if _names_call(e) and _is_stale(e, observation))
+        stale = tuple(e for e in here if _names_call(e) and is_stale(e, observation))
         return Judgement(state=state, entry=covering, stale=stale)
-    stale = tuple(entry for entry in here if _is_stale(entry, observation))
+    stale = tuple(entry for entry in here if is_stale(entry, observation))
     said = next((entry for entry in stale if _about_verdict(entry)), None)
     return Judgement(state=Known.NO if said is None else Known.COVERED, entry=said, stale=stale)
 
@@ -58,16 +59,9 @@ def matches(entry: model.Known, failure: Failure) -> bool:
     )
 
 
-def _names_call(entry: model.Known) -> bool:
-    return bool(entry.syscall or entry.errno or entry.program)
-
-
-def _about_verdict(entry: model.Known) -> bool:
-    return not _names_call(entry) and entry.field in ("", "verdict", *Verdict)
-
-
-def _covers(entry: model.Known, observation: Observation) -> bool:
-    if entry.field not in ("", "verdict", observation.verdict.value):
+def covers(entry: model.Known, observation: Observation) -> bool:
+    """Whether a known difference explains that a cell failed."""
+    if entry.where or entry.field not in ("", "verdict", observation.verdict.value):
         return False
     if not _names_call(entry):
         return True
@@ -77,9 +71,42 @@ def _covers(entry: model.Known, observation: Observation) -> bool:
     )
 
 
-def _is_stale(entry: model.Known, observation: Observation) -> bool:
+def explains(entry: model.Known, difference: Difference, step: str) -> bool:
+    """Whether a difference between two sides is the known one; ``step`` is its step's name."""
+    if entry.where not in ("", step):
+        return False
+    if entry.field and entry.field != difference.field.value:
+        return False
+    if not _names_call(entry):
+        return bool(entry.field or entry.where)  # else it is about the failure of a cell
+    return (
+        bool(difference.syscall)
+        and entry.syscall in ("", difference.syscall)
+        and entry.errno in ("", difference.before, difference.after)
+        and entry.program in ("", difference.program)
+    )
+
+
+def is_stale(entry: model.Known, observation: Observation) -> bool:
+    """Whether nothing of what a known difference says of a cell happened in it.
+
+    One about outputs is never stale by the cell alone: see :func:`about_outputs`.
+    """
     if not _names_call(entry):
         return _about_verdict(entry) and observation.verdict is Verdict.PASSED
     if not observation.traced or observation.lost_events:
         return False  # it may have happened unseen
     return not any(matches(entry, failure) for failure in observation.failures)
+
+
+def about_outputs(entry: model.Known) -> bool:
+    """Whether an entry is about what only a comparison shows."""
+    return not _names_call(entry) and not _about_verdict(entry)
+
+
+def _names_call(entry: model.Known) -> bool:
+    return bool(entry.syscall or entry.errno or entry.program)
+
+
+def _about_verdict(entry: model.Known) -> bool:
+    return not _names_call(entry) and not entry.where and entry.field in ("", "verdict", *Verdict)

@@ -28,7 +28,7 @@ class Scripted(Laboratory):
     def image(self, name):
         return None
 
-    def observe(self, id, scenario, image, entry, log):
+    def observe(self, id, scenario, image, entry, log, *, traced=True):
         choice = Choice(Accelerator.TCG, "scripted")
         with self.assembly._choosing:
             first, self.assembly._choice = self.assembly._choice is None, choice

@@ -1,0 +1,61 @@
+"""The known differences of a session's scenarios: their own, and those of known.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness.kernels import selection
+from harness.model import HostEntry, Known, Observation, Scenario
+from harness.scenarios import accepted
+from harness.verdicts.known import Judgement, judge
+
+
+class Knowledge:
+    """What is known beforehand.
+
+    Raises:
+        ConfigError: a file is wrong.
+    """
+
+    def __init__(self, directories: Sequence[Path]) -> None:
+        self.files = [directory / accepted.FILE for directory in directories]
+        self._entries = [entry for file in self.files for entry in accepted.load(file)]
+
+    def added(self, scenario: Scenario, image: str) -> Scenario:
+        """Return a scenario with the known differences that stand apart from it."""
+        more = self.apart(scenario.name, image)
+        return replace(scenario, known=(*scenario.known, *more)) if more else scenario
+
+    def apart(self, scenario: str, image: str) -> tuple[Known, ...]:
+        """Return the known differences of known.yaml for a scenario in an image."""
+        return accepted.of_cell(self._entries, scenario, image)
+
+
+def judged(scenario: Scenario, entry: HostEntry, observation: Observation) -> Judgement:
+    """Return what a scenario's known differences say of a cell."""
+    return judge(observation, scenario.known, _here(entry, observation))
+
+
+def applying(
+    known: Sequence[Known], entry: HostEntry, observation: Observation
+) -> tuple[Known, ...]:
+    """Return the known differences that apply to a cell's kernel."""
+    here = _here(entry, observation)
+    return tuple(one for one in known if here(one.kernels))
+
+
+def _here(entry: HostEntry, observation: Observation) -> Callable[[str], bool]:
+    release = observation.environment.release if observation.environment else ""
+
+    def here(expression: str) -> bool:
+        return selection.applies(
+            expression,
+            name=entry.name,
+            release=release,
+            aliases=entry.aliases,
+            tags=entry.tags,
+        )
+
+    return here
