@@ -106,6 +106,44 @@ def _started(
         raise ToolError(f"cannot start {words[0]}: {error.strerror}") from error
 
 
+def attend(argv: Sequence[str | Path], *, limit: float, grace: float) -> int:
+    """Run a program that speaks to the user itself, on this one's output, to its end.
+
+    Returns its status (negative: the signal). Whatever ends the wait early asks it to end as
+    Ctrl-C does, and ends its whole process group when it has not within ``grace`` seconds.
+
+    Raises:
+        ToolError: it could not be started, or took longer than ``limit`` seconds.
+    """
+    words = tuple(str(word) for word in argv)
+    child = None
+    try:
+        with _interrupts_held_back():
+            child = subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)
+        return child.wait(limit)
+    except OSError as error:
+        raise ToolError(f"cannot start {words[0]}: {error.strerror}") from error
+    except BaseException as error:
+        if child is None:
+            raise
+        _interrupt(child, grace)
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
+        raise ToolError(f"{words[0]} took longer than {limit:g} s and was ended") from error
+
+
+def _interrupt(child: subprocess.Popen[bytes], grace: float) -> None:
+    """Let a program end as on Ctrl-C, and end its group where it does not or one is impatient."""
+    try:
+        child.send_signal(signal.SIGINT)
+        child.wait(grace)
+    except subprocess.TimeoutExpired:
+        end_group(child)
+    except BaseException:
+        end_group(child)
+        raise
+
+
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
     """Let Ctrl-C wait for the block's end: a child that is half started would be lost."""

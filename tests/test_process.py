@@ -104,3 +104,25 @@ def test_a_program_that_is_not_there_is_named() -> None:
 
 def test_nobody_types_into_a_program_that_reads() -> None:
     assert process.run(["cat"], limit=20).stdout == b""
+
+
+def test_a_program_that_is_attended_speaks_for_itself(capfd: pytest.CaptureFixture[str]) -> None:
+    assert process.attend(["sh", "-c", "echo out; echo err >&2; exit 3"], limit=20, grace=5) == 3
+    assert capfd.readouterr() == ("out\n", "err\n")
+
+
+def test_an_attended_program_is_asked_to_end_before_it_is_ended(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    polite = f"trap 'echo asked >{note}; exit 0' INT; while :; do sleep 0.1; done"
+    with pytest.raises(ToolError, match=r"^sh took longer than 1 s and was ended$"):
+        process.attend(["sh", "-c", polite], limit=1, grace=20)
+    assert note.read_text() == "asked\n"
+    stubborn = f"trap '' INT; echo $$ >{note}; while :; do sleep 0.1; done"
+    with pytest.raises(ToolError):
+        process.attend(["sh", "-c", stubborn], limit=1, grace=0.1)
+    assert ends(int(note.read_text()))
+
+
+def test_an_attended_program_that_is_not_there_is_named() -> None:
+    with pytest.raises(ToolError, match=r"^cannot start /nowhere/x: No such file"):
+        process.attend(["/nowhere/x"], limit=1, grace=1)

@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import images, kernels, machine, stores
+from harness.cli import (
+    drill,
+    history,
+    images,
+    kernels,
+    machine,
+    nightly,
+    reports,
+    scenario,
+    stores,
+    upgrade,
+)
 from harness.errors import HarnessError
 
 app = typer.Typer(
@@ -22,7 +33,13 @@ app = typer.Typer(
 app.add_typer(kernels.app, name="kernels")
 app.add_typer(images.app, name="images")
 app.add_typer(stores.app, name="store")
+app.add_typer(scenario.app, name="scenario")
+history.register(app)
+nightly.register(app)
+upgrade.register(app)
 machine.register(app)
+reports.register(app)
+drill.register(app)
 
 
 def _version(wanted: bool) -> None:

@@ -57,13 +57,19 @@ class Lines:
 
 
 @contextmanager
-def assembly(*, accelerator: str = "auto", adhoc: tuple[str, ...] = ()) -> Iterator[Assembly]:
-    """Put an assembly together for the working directory and close it afterwards."""
+def assembly(
+    *, accelerator: str = "auto", adhoc: tuple[str, ...] = (), kernels: str | None = None
+) -> Iterator[Assembly]:
+    """Put an assembly together for the working directory and close it afterwards.
+
+    ``kernels`` are those that guests are to be of, which says how many fit into memory.
+    """
     options = Options(
         rootdir=Path.cwd(),
         images_dir=Path.cwd() / "images",
         accelerator=accelerator,
         adhoc=adhoc,
+        kernels=kernels,
     )
     made = Assembly(options, Lines())
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -13,10 +14,14 @@ import typer
 from harness import archive
 from harness.assembly import Assembly
 from harness.cli.common import assembly, laboratory, show
+from harness.cli.history import RESULTS, Results
 from harness.errors import UsageError
 from harness.images import prepare
+from harness.intake import take_in_missing
 from harness.kernels import selection
 from harness.model import HostEntry
+from harness.results.history import History
+from harness.results.retention import KEEP_DAYS, drop_runs
 from harness.store import Entry
 
 app = typer.Typer(
@@ -49,13 +54,23 @@ def ls() -> None:
 @app.command()
 def gc(
     keep: Annotated[
-        float, typer.Option(metavar="DAYS", min=0.0, help="Entries used since then stay.")
-    ] = 30.0,
+        float,
+        typer.Option(metavar="DAYS", min=0.0, help="Entries used and runs begun since then stay."),
+    ] = KEEP_DAYS,
+    results: Results = RESULTS,
 ) -> None:
-    """Remove what was not used for some days, and what killed processes left."""
+    """Remove what was not used for some days, what killed processes left, and old runs.
+
+    What became of the runs' cells stays in the history.
+    """
     with assembly() as made:
         gone = made.store.gc(keep * _DAY)
         typer.echo(f"{len(gone)} entries removed, {sum(e.size for e in gone) / 1e6:.0f} MB")
+    if results.is_dir():
+        with History.open(results) as history:
+            take_in_missing(history, results)
+            runs = drop_runs(results, history, keep, datetime.now(UTC))
+        typer.echo(f"{len(runs)} runs removed")
 
 
 @app.command()

@@ -74,13 +74,14 @@ COMMANDS = {
     "kernels": ("list", "lock", "fetch", "boot", "shell", "syscalls", "add", "push"),
     "images": ("list", "lock", "fetch"),
     "store": ("ls", "gc", "verify", "export", "import"),
+    "history": ("export", "import"),
 }
 
 
 def test_help_lists_every_command_with_a_line_about_it(tmp_path: Path) -> None:
     asked = [("--help",), *((group, "--help") for group in COMMANDS)]
     for words, status, said, _ in each_of(asked, tmp_path):
-        commands = COMMANDS.get(words[0], (*COMMANDS, "doctor", "bench"))
+        commands = COMMANDS.get(words[0], (*COMMANDS, "doctor", "bench", "compare", "nightly"))
         assert status == 0
         for command in commands:
             assert re.search(rf"^\W+{command} +[A-Z]\w+", said, re.MULTILINE), (words, command)
@@ -100,6 +101,10 @@ WRONG = (
     ("store", "gc", "--keep=-1"),
     ("store", "gc", "--keep=soon"),
     ("bench", "--repeat=0"),
+    ("history", "export"),
+    ("compare", "last"),
+    ("nightly", "--nights=1"),
+    ("nightly", "--keep=-1"),
 )
 
 
