@@ -35,7 +35,7 @@ COPY_LIMIT = 1800.0
 _PLATFORM = ("--override-os", "linux", "--override-arch", "amd64")
 _LOOPBACK = re.compile(r"(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d+)?")
 _DOCKER = re.compile(
-    r"(?P<name>(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:\d+)?(/[a-z0-9._-]+)*)"
+    r"(?P<name>(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+)(:\d+(?=/))?(/[a-z0-9._-]+)*)"
     r"(:(?P<tag>\w[\w.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?",
     re.ASCII,
 )

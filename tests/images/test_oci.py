@@ -24,6 +24,8 @@ Layers = tuple[tuple[bytes, str], ...]
     ("text", "place", "tag", "digest"),
     [
         ("docker://docker.io/library/redis:7", "docker.io/library/redis", "7", ""),
+        ("docker://redis:7", "redis", "7", ""),
+        ("docker://r.example:5000/my_app:7", "r.example:5000/my_app", "7", ""),
         ("docker://[::1]:5000/a/b", "[::1]:5000/a/b", "", ""),
         (f"docker://r.example/a:1@sha256:{'0' * 64}", "r.example/a", "1", f"sha256:{'0' * 64}"),
         ("oci:layout:v1", "/base/layout", "v1", ""),

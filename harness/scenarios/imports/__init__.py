@@ -1,0 +1,1 @@
+"""Scenarios taken over from what an operator runs: containers, compose files, pods."""
