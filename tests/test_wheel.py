@@ -51,6 +51,9 @@ def test_catalogs_locks_keys_scripts_and_tables_travel_in_it(unpacked: Path) -> 
         "trace/census_probe.pl",
         "container/step.sh",
         "images/unpack.sh",
+        "report/templates/report.css",
+        "report/templates/report.html",
+        "report/templates/report.js",
     ):
         assert (harness / name).is_file(), name
 

@@ -9,7 +9,10 @@ if [ "$1" != stage2 ]; then
     busybox mkdir -p /proc /newroot
     busybox mount -t tmpfs -o mode=0755,size=80% root /newroot
     busybox cp -a /bin /etc /init /lib /lib64 /sbin /usr /newroot/
-    exec busybox switch_root /newroot /init stage2
+    set -- /init stage2
+    # A drill's filter is set here, so that every process of the guest is under it.
+    [ -e /etc/drill.bpf ] && set -- /usr/bin/perl /etc/drill.pl /etc/drill.bpf "$@"
+    exec busybox switch_root /newroot "$@"
 fi
 
 busybox mkdir -p /dev /etc /mnt /proc /root /run/harness/disk /sys /tmp /var
@@ -48,6 +51,13 @@ done </etc/modules
 
 . /etc/harness.conf
 hostname "$hostname"
+
+# What the kernel has and this guest is made to do without.
+lacks() {
+    case " $without " in *" $1 "*) return 0 ;; esac
+    return 1
+}
+lacks kallsyms && : >/run/harness/nothing && mount --bind /run/harness/nothing /proc/kallsyms
 ifconfig lo 127.0.0.1 up 2>/dev/null
 
 # Control groups as the host's init would mount them (cgroups(7)).
@@ -65,6 +75,7 @@ cgroups_v1() {
     echo 1 2>/dev/null >/sys/fs/cgroup/memory/memory.use_hierarchy
 }
 cgroups_v2() {
+    lacks cgroup2 && return 1
     mount -t cgroup2 cgroup2 "$1" 2>/dev/null || return 1
     for controller in $(cat "$1/cgroup.controllers"); do
         echo "+$controller" >"$1/cgroup.subtree_control" 2>/dev/null
@@ -83,9 +94,9 @@ echo "$cgroup" >/run/harness/cgroup
 
 # The tracer: a file system of its own since 4.1, below debugfs before.
 tracefs=
-if mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null; then
+if ! lacks tracefs && mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null; then
     tracefs=/sys/kernel/tracing
-elif mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null; then
+elif ! lacks debugfs && mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null; then
     [ -d /sys/kernel/debug/tracing ] && tracefs=/sys/kernel/debug/tracing
 fi
 echo "$tracefs" >/run/harness/tracefs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from harness.kernels import drill
 from harness.model import Cgroup, Host, HostEntry, Kernel
 from harness.store import digest_of
 
@@ -16,7 +17,11 @@ def host_of(entry: HostEntry, kernel: Kernel) -> Host:
     """Return the host of a catalog entry, with the harness's defaults where it says nothing.
 
     ``seccomp`` stays empty unless the entry names a profile: the engine's newest is meant.
+
+    Raises:
+        UsageError: it is a drill of a release that there is no drill of.
     """
+    like = drill.release(entry.drill, entry.where) if entry.drill else None
     return Host(
         name=entry.name,
         kernel=kernel,
@@ -28,6 +33,8 @@ def host_of(entry: HostEntry, kernel: Kernel) -> Host:
         engine=entry.engine,
         seccomp=entry.seccomp,
         sysctl=dict(entry.sysctl),
+        drill=like.drill if like else None,
+        without=like.without if like else (),
     )
 
 

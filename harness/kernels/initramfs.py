@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from harness.kernels import modules
+from harness.kernels import drill, modules
 from harness.kernels.hosts import identity
 from harness.model import Host
 from harness.store import Store, digest_of
@@ -38,7 +38,8 @@ def build(host: Host, parts: tuple[Part, ...], *, store: Store) -> Path:
     Raises:
         StoreError: the store is full or not writable.
     """
-    key = digest_of(_FORMAT, identity(host), [part.digest for part in parts], _init())
+    own = {name: content.hex() for name, (_, content) in _own(host).items()}
+    key = digest_of(_FORMAT, identity(host), [part.digest for part in parts], own)
 
     def write(directory: Path) -> None:
         _write(directory / "initramfs.gz", _files(host, parts))
@@ -47,8 +48,15 @@ def build(host: Host, parts: tuple[Part, ...], *, store: Store) -> Path:
     return store.make("initramfs", key, label, write) / "initramfs.gz"
 
 
-def _init() -> str:
-    return resources.files("harness.guest").joinpath("init.sh").read_text()
+def _own(host: Host) -> dict[str, tuple[int, bytes]]:
+    """Return the harness's own programs."""
+    scripts = resources.files("harness.guest")
+    files = {"init": (stat.S_IFREG | 0o755, scripts.joinpath("init.sh").read_bytes())}
+    if host.drill is not None:
+        script = scripts.joinpath("drill.pl").read_bytes()
+        files["etc/drill.pl"] = (stat.S_IFREG | 0o644, script)
+        files["etc/drill.bpf"] = (stat.S_IFREG | 0o644, drill.program(host.drill))
+    return files
 
 
 def _files(host: Host, parts: tuple[Part, ...]) -> dict[str, tuple[int, bytes]]:
@@ -64,14 +72,18 @@ def _files(host: Host, parts: tuple[Part, ...]) -> dict[str, tuple[int, bytes]]:
     for name, target in (("bin", "usr/bin"), ("sbin", "usr/sbin"), ("lib", "usr/lib")):
         files[name] = (stat.S_IFLNK | 0o777, target.encode())
     files["lib64"] = (stat.S_IFLNK | 0o777, b"usr/lib64")
-    files["init"] = (stat.S_IFREG | 0o755, _init().encode())
     files["etc/harness.conf"] = (stat.S_IFREG | 0o644, _configuration(host).encode())
+    files.update(_own(host))
     files.update(_modules(host))
     return files
 
 
 def _configuration(host: Host) -> str:
-    lines = [f"cgroup={host.cgroup}", f"hostname={shlex.quote(f'harness-{host.name}')}"]
+    lines = [
+        f"cgroup={host.cgroup}",
+        f"hostname={shlex.quote(f'harness-{host.name}')}",
+        f"without={shlex.quote(' '.join(host.without))}",
+    ]
     lines += [f"sysctl {shlex.quote(k)} {shlex.quote(v)}" for k, v in sorted(host.sysctl.items())]
     return "\n".join(lines) + "\n"
 
@@ -79,7 +91,9 @@ def _configuration(host: Host) -> str:
 def _modules(host: Host) -> dict[str, tuple[int, bytes]]:
     tree = host.kernel.modules
     needed = modules.resolve(tree, modules.NEEDED)
-    found = modules.resolve(tree, (*modules.NEEDED, *modules.ON_DEMAND))
+    on_demand = () if "modules" in host.without else modules.ON_DEMAND
+    offered = (name for name in on_demand if name not in host.without)
+    found = modules.resolve(tree, (*modules.NEEDED, *offered))
     base = f"usr/lib/modules/{host.kernel.release}"
     texts = {
         f"{base}/modules.dep": "".join(

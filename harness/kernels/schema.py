@@ -17,6 +17,7 @@ ALTERNATIVE = "alternative"
 _NAME = r"^[A-Za-z0-9]([._-]?[A-Za-z0-9]|--)*$"
 """Never two dots in a row: that is a range."""
 _BASE = r"^(https?|file)://\S*[^\s/]$"
+_RELEASE = r"^\d+\.\d+$"
 
 Name = Annotated[Text, pydantic.StringConstraints(pattern=_NAME)]
 Base = Annotated[Text, pydantic.StringConstraints(pattern=_BASE)]
@@ -116,6 +117,7 @@ class Settings(Form):
     engine: Engine | None = None
     seccomp: Text | None = None
     sysctl: dict[str, Text] | None = None
+    drill: Annotated[Text, pydantic.StringConstraints(pattern=_RELEASE)] | None = None
 
 
 class KernelForm(Settings):

@@ -66,7 +66,7 @@ def survey(
         begin = time.monotonic()
         with apparatus.booted(machine) as guest:
             guest.run("harness-tools", limit=_UNPACK_LIMIT)
-            found = _look(guest, candidates, syscalls, drill=bool(host.drill))
+            found = _look(guest, candidates, syscalls, drill=host.drill is not None)
         (directory / _FILE).write_bytes(encode(found))
         seconds = time.monotonic() - begin
         numbers = len(found.census.implemented.get("x86_64", ()))

@@ -9,6 +9,7 @@ if [ -z "$t" ] || [ ! -e "$t/events/raw_syscalls/sys_exit/enable" ]; then
 	exit 0
 fi
 cd "$t" || exit 1
+echo "directory=$t"
 
 # set FILE TEXT: false when the kernel refuses it, without the shell's complaint
 set_() { echo "$2" 2>/dev/null > "$1"; }

@@ -88,6 +88,9 @@ class CensusTaker:
             raw = self._probe(guest, abi, notes)
             notes += self._nameless(raw or {}, abi)
             known = None if symbols is None else self.by_symbols(symbols, abi)
+            if abi == "i386" and raw and symbols and known and not _of_one_table(symbols):
+                # There a symbol tells that the call exists, not that both tables have it.
+                known -= {number for number, there in raw.items() if not there}
             if raw is None and (known is None or abi == "i386"):
                 continue  # 32-bit symbols are there even where no 32-bit program starts
             implemented[abi], found = self.combine(raw, known, abi)
@@ -130,7 +133,7 @@ class CensusTaker:
     def by_symbols(self, symbols: Symbols, abi: str) -> frozenset[int]:
         """Return the numbers that have an entry point among the kernel's symbols."""
         without = self._numbers("no_entry", abi)
-        modern = any(name.startswith("__x64_sys_") for name in symbols.addresses)
+        modern = _of_one_table(symbols)
         found = set()
         for number, name in self._syscalls.numbers(abi).items():
             if number in without or number > LAST:
@@ -228,6 +231,11 @@ def parse_probe(text: str) -> dict[int, bool] | None:
         )
         found[int(number)] = not refused
     return found
+
+
+def _of_one_table(symbols: Symbols) -> bool:
+    """Whether each table has entry points of its own, as from 4.17 on."""
+    return any(name.startswith("__x64_sys_") for name in symbols.addresses)
 
 
 def _entry_points(stem: str, abi: str, modern: bool) -> tuple[str, ...]:

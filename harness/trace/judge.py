@@ -154,7 +154,8 @@ def rule(tally: Tally, name: str, abi: str, evidence: Evidence, *, lost: bool) -
         return Ruling(origin=origin, reached=reached, implemented=implemented, remark=remark)
 
     if reached is False:
-        if abi == "x86_64" and number in evidence.plan.drill and error == errno.ENOSYS:
+        first = evidence.plan.drill.get(abi)
+        if first is not None and number >= first and error == errno.ENOSYS:
             return ruling(Origin.DRILL)
         return ruling(Origin.SECCOMP, "the kernel lacks it as well" if implemented is False else "")
     if error != errno.ENOSYS:

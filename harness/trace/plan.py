@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.trace.operations import NUMBERS
 
@@ -32,7 +32,7 @@ class Plan:
         refusable: numbers that the resolved seccomp profile can refuse.
         conditional: those of them that it refuses for some arguments only; they may succeed,
             so their successes are recorded too, to pair each beginning with its end.
-        drill: numbers that a drill's filter refuses in the whole guest.
+        drill: ABI to the first number that a drill's filter refuses in the whole guest.
         ia32: whether 32-bit programs are expected.
     """
 
@@ -40,7 +40,7 @@ class Plan:
     beyond: int = 471
     refusable: frozenset[int] = frozenset()
     conditional: frozenset[int] = frozenset()
-    drill: frozenset[int] = frozenset()
+    drill: Mapping[str, int] = field(default_factory=dict)
     ia32: bool = False
 
 
@@ -50,7 +50,7 @@ def plan_for(
     *,
     refusable: Iterable[int] = (),
     conditional: Iterable[int] = (),
-    drill: Iterable[int] = (),
+    drill: Mapping[str, int] | None = None,
     ia32: bool = False,
 ) -> Plan:
     """Return the plan for a kernel with this census.
@@ -75,7 +75,7 @@ def plan_for(
         beyond=beyond,
         refusable=frozenset(refusable),
         conditional=frozenset(conditional),
-        drill=frozenset(drill),
+        drill=drill or {},
         ia32=ia32,
     )
 
@@ -103,9 +103,12 @@ OPEN = 1 << 62
 
 def enter_ranges(plan: Plan) -> tuple[Range, ...]:
     """Return the numbers to arm, as ranges whose filter is short enough."""
-    numbers = EXITS | NUMBERS.keys() | plan.missing | plan.refusable | plan.drill
+    numbers = EXITS | NUMBERS.keys() | plan.missing | plan.refusable
     if plan.ia32:
         numbers |= EXITS32
+    for abi, first in plan.drill.items():
+        if abi == "x86_64" or plan.ia32:
+            numbers |= set(range(first, plan.beyond + 1))
     ranges = _ranges(number for number in numbers if 0 <= number <= plan.beyond)
     ranges.append((plan.beyond + 1, OPEN))
     while len(_tree(ranges)) > FILTER_LIMIT and len(ranges) > 1:

@@ -1,9 +1,11 @@
 import shutil
+from dataclasses import dataclass
 
 import pydantic
 import pytest
 
 from harness import process
+from harness.process import Completed
 from harness.trace.census import (
     Census,
     CensusTaker,
@@ -37,6 +39,8 @@ ffffffff811a1000 T __x64_sys_newuname
 ffffffff811a2000 T __ia32_compat_sys_openat
 ffffffff811a3000 T __ia32_compat_sys_x86_pread
 """
+SOCKET = "ffffffff811a5000 T sys_socket\n"
+SOCKET_4_17 = "ffffffff811a5000 T __ia32_sys_socket\n"
 SINCE_5_7 = """\
 ffffffff810c0000 T __x64_sys_ni_syscall
 ffffffff810c0010 W __x64_sys_kcmp
@@ -98,6 +102,38 @@ def test_raw_probing_counts_and_a_disagreement_is_said(taker: CensusTaker) -> No
     assert len(found) == 2
     assert found[0].startswith("kcmp (x86_64 312): raw probing ENOSYS, kallsyms has a symbol")
     assert found[1].startswith("fchmodat2 (x86_64 452): raw probing answers, kallsyms has no")
+
+
+@dataclass
+class Guest:
+    """Answers as a guest's shell does; a number that is not among ``there`` is refused."""
+
+    symbols: str
+    there: frozenset[int]
+
+    def run(
+        self, command: str, *, stdin: bytes = b"", limit: float = 60.0, check: bool = True
+    ) -> Completed:
+        if command == "uname -r":
+            said = "3.10.0\n"
+        elif "kallsyms" in command:
+            said = self.symbols
+        else:
+            numbers = (f"{n} errno {9 if n in self.there else 38}\n" for n in (0, 295, 353, 359))
+            said = "".join(numbers) + "done\n"
+        return Completed((), 0, said.encode(), b"", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "disagrees"), [(BEFORE_4_17 + SOCKET, False), (FROM_4_17 + SOCKET_4_17, True)]
+)
+def test_before_4_17_a_symbol_does_not_tell_which_table_has_the_call(
+    taker: CensusTaker, symbols: str, disagrees: bool
+) -> None:
+    census = taker.take(Guest(symbols, frozenset({0, 295})))
+    assert 359 not in census.implemented["i386"]
+    said = [line for line in census.disagreements if line.startswith("socket (i386 359)")]
+    assert bool(said) == disagrees
 
 
 def test_one_way_alone_is_enough(taker: CensusTaker) -> None:

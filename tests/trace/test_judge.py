@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from harness.model import Origin
@@ -17,10 +19,10 @@ def judge() -> Judge:
 
 
 def evidence(
-    *, implemented: frozenset[int] | None = frozenset({16, 257, 272, 321}), **plan: frozenset[int]
+    *, implemented: frozenset[int] | None = frozenset({16, 257, 272, 321}), **plan: Any
 ) -> Evidence:
     census = {} if implemented is None else {"x86_64": implemented}
-    return Evidence(plan=Plan(**plan), armed=ARMED, implemented=census)  # type: ignore[arg-type]
+    return Evidence(plan=Plan(**plan), armed=ARMED, implemented=census)
 
 
 def tally(number: int, error: int, *, entered: bool = False, path: bytes = b"/bin/a") -> Tally:
@@ -90,10 +92,20 @@ def test_without_a_census_only_a_filters_refusal_is_certain() -> None:
     assert (reached.origin, reached.reached) == (Origin.UNKNOWN, True)
 
 
-def test_a_drills_refusal_is_no_finding() -> None:
-    drill = evidence(drill=frozenset({452}))
-    assert rule(tally(452, ENOSYS), "x", "x86_64", drill, lost=False).origin is Origin.DRILL
-    assert rule(tally(272, EPERM), "x", "x86_64", drill, lost=False).origin is Origin.SECCOMP
+@pytest.mark.parametrize(
+    ("number", "error", "abi", "origin"),
+    [
+        pytest.param(452, ENOSYS, "x86_64", Origin.DRILL, id="refused by the drill"),
+        pytest.param(452, EPERM, "x86_64", Origin.SECCOMP, id="the profile answers first"),
+        pytest.param(272, ENOSYS, "x86_64", Origin.SECCOMP, id="older than the drill's release"),
+        pytest.param(452, ENOSYS, "i386", Origin.SECCOMP, id="another table's number"),
+    ],
+)
+def test_a_drills_refusal_is_told_from_a_profiles(
+    number: int, error: int, abi: str, origin: Origin
+) -> None:
+    drill = evidence(drill={"x86_64": 314, "i386": 460})
+    assert rule(tally(number, error), "x", abi, drill, lost=False).origin is origin
 
 
 def test_a_filter_may_refuse_with_any_errno() -> None:

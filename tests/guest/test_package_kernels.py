@@ -1,3 +1,5 @@
+"""Scenarios on kernels out of real package repositories, made here around Debian's kernels."""
+
 from __future__ import annotations
 
 import lzma
@@ -6,16 +8,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from aptarchive import Server, Signer
+from aptarchive import Archive, Server, Signer
+from guest.conftest import one_step
+from guest.laboratories import GivenKernel, laboratory, observe
 from rpmrepository import Repository
 
 from harness import defaults
-from harness.guest import qemu
-from harness.guest.apparatus import Apparatus
-from harness.guest.qemu import Machine
-from harness.kernels import catalog, hosts, modules, sources, tools
+from harness.assembly import Options
+from harness.kernels import catalog, modules, sources
 from harness.kernels.lock import KERNELS_LOCK, read_locks
-from harness.model import Accelerator, HostEntry, Kernel
+from harness.model import HostEntry, Kernel, Lock, Verdict
 from harness.packages.download import Fetcher
 from harness.store import Store, default_root
 
@@ -99,11 +101,25 @@ def el9(repository: Repository, kernel: Kernel) -> tuple[str, tuple[str, ...]]:
 Layout = Callable[[Repository, Kernel], tuple[str, tuple[str, ...]]]
 
 
+def run_a_scenario(entry: HostEntry, kernel: Kernel, lock: Lock, rootdir: Path) -> set[str]:
+    """Run a scenario on a kernel out of packages; return the modules that were loaded."""
+    with laboratory(GivenKernel(Options(rootdir=rootdir), kernel, lock)) as made:
+        scenario = one_step("sh", "-c", "uname -r; cat /proc/modules")
+        seen = observe(made, entry, "debian-bullseye", scenario, rootdir)
+    assert seen.verdict is Verdict.PASSED, seen
+    assert seen.traced
+    release, *loaded = seen.steps[0].stdout.splitlines()
+    assert seen.environment is not None
+    assert seen.environment.release == release
+    assert seen.environment.kernel_digest == kernel.digest
+    return {line.split()[0] for line in loaded}
+
+
 @pytest.mark.parametrize(
     ("layout", "name", "metadata"),
     [(el7, "5.10", "gz"), (el8, "6.1", "xz"), (el9, "latest", "zstd")],
 )
-def test_a_kernel_out_of_rpm_packages_boots(
+def test_a_scenario_runs_on_a_kernel_out_of_rpm_packages(
     layout: Layout,
     name: str,
     metadata: str,
@@ -114,33 +130,42 @@ def test_a_kernel_out_of_rpm_packages_boots(
     fetcher: Fetcher,
     shared: Fetcher,
 ) -> None:
-    original = debian(name, shared)
     shutil.rmtree(tmp_path / "archive")
     repository = Repository(tmp_path / "archive", signer)
-    release, packages = layout(repository, original)
+    release, packages = layout(repository, debian(name, shared))
     repository.publish(f"--general-compress-type={metadata}")
-    entry = HostEntry(
-        name=name, source=repository.source(server.base, packages=packages), where="the test"
-    )
+    source = repository.source(server.base, packages=packages)
+    entry = HostEntry(name=name, source=source, where="the test")
     resolver = sources.Resolver.of(fetcher, {"test": signer.keyring()})
     lock = sources.resolve(entry, resolver)
     assert lock.release == release
     kernel = sources.obtain(entry, lock, store=store, fetcher=fetcher, keyrings=resolver.keyrings)
-    apparatus = Apparatus(
-        store=shared.store,
-        fetcher=shared,
-        specs=tools.load_tools(),
-        locks=read_locks([tools.tools_lock_file()]),
-        qemu_version=qemu.version(),
-    )
-    host = hosts.host_of(entry, kernel)
-    machine = Machine(
-        host=host, accelerator=Accelerator.TCG, initramfs=apparatus.initramfs(host), disks=()
-    )
-    with apparatus.booted(machine) as guest:
-        assert guest.run("uname -r").stdout.decode().strip() == original.release
-        listed = guest.run("cat /proc/modules").stdout.decode()
     assert kernel.modules is not None
-    loaded = {line.split()[0] for line in listed.splitlines()}
+    loaded = run_a_scenario(entry, kernel, lock, tmp_path)
     assert "virtio_blk" in loaded
     assert loaded <= {modules.name_of(path) for path in kernel.modules.rglob("*.ko*")}
+
+
+def test_a_scenario_runs_on_a_kernel_out_of_an_apt_archive(
+    archive: Archive,
+    server: Server,
+    store: Store,
+    fetcher: Fetcher,
+    shared: Fetcher,
+    tmp_path: Path,
+) -> None:
+    original = debian("5.10", shared)
+    release = original.release
+    files: dict[str, bytes | str] = {
+        f"lib/modules/{release}/{name}": content
+        for name, content in module_files(original, xz=False).items()
+    }
+    files[f"boot/vmlinuz-{release}"] = original.vmlinuz.read_bytes()
+    archive.add(f"linux-image-{release}", files=files)
+    archive.add("linux-image-cloud-amd64", Depends=f"linux-image-{release} (= 1.0)")
+    archive.publish()
+    entry = HostEntry(name="5.10", source=archive.source(server.base), where="the test")
+    lock = sources.resolve(entry, sources.Resolver.of(fetcher, {"test": archive.signer.keyring()}))
+    assert lock.release == release
+    kernel = sources.obtain(entry, lock, store=store, fetcher=fetcher)
+    assert "virtio_blk" in run_a_scenario(entry, kernel, lock, tmp_path)
