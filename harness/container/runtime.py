@@ -24,6 +24,8 @@ KEEP = 256 << 10
 NAME = "box"
 """The container's id: a guest runs one."""
 
+_START_LIMIT = 30
+"""Seconds for a runtime to say its version."""
 _GRACE = 60.0
 """Seconds above a limit kept in the guest after which the guest itself is taken for lost."""
 
@@ -84,8 +86,13 @@ class Outcome:
 
 
 def version(guest: Guest, program: str) -> str:
-    """Return the first line of the runtime's ``--version``."""
-    reply = guest.run(f"{shlex.quote(program)} --version", limit=_GRACE)
+    """Return the first line of the runtime's ``--version``.
+
+    One that does not suit the kernel may copy and start itself for ever: it is killed, which is a
+    failure like any other.
+    """
+    command = f"timeout -s KILL {_START_LIMIT} {shlex.quote(program)} --version"
+    reply = guest.run(command, limit=_START_LIMIT + _GRACE)
     return reply.stdout.decode(errors="replace").partition("\n")[0].strip()
 
 
