@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness import yamlfile
@@ -251,6 +251,7 @@ def test_name_and_image_can_be_given() -> None:
 
 
 @settings(max_examples=60, deadline=None)
+@example(env={"a": "\x85", "b": "two\nlines"}, words=["\u2028"])
 @given(
     env=st.dictionaries(
         st.text(st.characters(exclude_characters="=\0", exclude_categories=["Cs"]), min_size=1),
