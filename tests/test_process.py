@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -89,6 +90,8 @@ def test_what_other_threads_wait_for_can_be_ended(tmp_path: Path) -> None:
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(process.run, ["sh", "-c", script], limit=60)
         sleeper = int(note.read_text())
+        while not process._running:  # it runs before it is counted
+            time.sleep(0.01)
         process.end_running()
         with pytest.raises(ToolError, match=r"^sh ended with status -15$"):
             waiting.result()
