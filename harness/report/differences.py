@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from harness.findings import Cause, Comparison, Difference, Field, Finding, Kind
 from harness.report.plain import clean, clean_lines, plural, shortened
+from harness.report.sentences import unlike_sentences
 
 _STYLES = {
     Kind.BROKEN: "1;31",
@@ -85,14 +86,11 @@ def render(comparison: Comparison, *, width: int, colour: bool, unicode: bool = 
 
 def _unlike(findings: Sequence[Finding], page: _Page) -> Iterator[str]:
     """Yield what else is not the same on both sides, each thing once."""
-    cells: dict[str, int] = {}
-    for finding in findings:
-        for sentence in finding.unlike:
-            cells[sentence] = cells.get(sentence, 0) + 1
-    if cells:
+    sentences = unlike_sentences(findings)
+    if sentences:
         yield "Not the same on both sides, besides what is compared:"
-    for sentence, number in cells.items():
-        yield page.hanging(f"{clean(sentence)} ({plural(number, 'cell')})", 2)
+    for sentence in sentences:
+        yield page.hanging(clean(sentence), 2)
 
 
 def _shared(findings: Sequence[Finding]) -> dict[str, int]:
@@ -102,8 +100,7 @@ def _shared(findings: Sequence[Finding]) -> dict[str, int]:
 
 
 def _finding(finding: Finding, page: _Page, shared: Collection[str]) -> Iterator[str]:
-    where = f"{clean(finding.image)}, {clean(finding.scenario)} on {clean(finding.after.kernel)}"
-    yield f"{page.painted(finding.kind.value.upper(), finding.kind)}  {where}"
+    yield f"{page.painted(finding.kind.value.upper(), finding.kind)}  {_where(finding)}"
     if finding.cause is not None:
         yield from _cause(finding.cause, page)
     if finding.kind is not Kind.UNKNOWN:
@@ -112,6 +109,10 @@ def _finding(finding: Finding, page: _Page, shared: Collection[str]) -> Iterator
     for note in finding.notes:
         if note not in shared:
             yield page.hanging(clean(note), 2)
+
+
+def _where(finding: Finding) -> str:
+    return f"{clean(finding.image)}, {clean(finding.scenario)} on {clean(finding.after.kernel)}"
 
 
 def _sorted(finding: Finding) -> list[Difference]:
@@ -179,9 +180,7 @@ def _changed_lines(one: Difference) -> Iterator[str]:
 def _known(findings: Iterable[Finding], page: _Page) -> Iterator[str]:
     """Yield the known differences that occurred, and those that did not."""
     for finding in findings:
-        where = (
-            f"{clean(finding.image)}, {clean(finding.scenario)} on {clean(finding.after.kernel)}"
-        )
+        where = _where(finding)
         for reason in dict.fromkeys(one.known for one in finding.known):
             fields = dict.fromkeys(
                 one.syscall or one.field.value for one in finding.known if one.known == reason
@@ -195,9 +194,8 @@ def _noise(findings: Iterable[Finding], page: _Page) -> Iterator[str]:
     for finding in findings:
         if finding.noise:
             what = ", ".join(dict.fromkeys(one.syscall or _place(one) for one in finding.noise))
-            where = f"{clean(finding.image)}, {clean(finding.scenario)}"
-            on = clean(finding.after.kernel)
-            yield page.hanging(f"noise, not the same in every run: {where} on {on}: {what}", 0)
+            where = _where(finding)
+            yield page.hanging(f"noise, not the same in every run: {where}: {what}", 0)
 
 
 def _counts(findings: Sequence[Finding]) -> str:
