@@ -29,6 +29,7 @@ _RECORD = re.compile(
     rb"(\d{1,12}\.\d{1,9}): (?:"
     rb"sys_exit: NR (-?\d{1,20}) = (-?\d{1,20})\n|"
     rb"sys_enter: NR (-?\d{1,20}) \(([0-9a-f]{1,16}(?:, [0-9a-f]{1,16}){0,5})\)\n|"
+    rb"sys_fcntl\(([^\n)]{0,120})\)\n|"
     rb"task_newtask: pid=(\d{1,10}) comm=" + _COMM + rb" clone_flags=([0-9a-f]{1,16})"
     rb" oom_score_adj=-?\d{1,6}\n|"
     rb"sched_process_fork: comm=" + _COMM + rb" pid=\d{1,10} child_comm=" + _COMM + rb" "
@@ -44,8 +45,8 @@ _RECORD = re.compile(
     re.MULTILINE,
 )
 # Numbers of each alternative's last group, which Match.lastindex tells.
-_LEAVE, _ENTER, _NEWTASK, _FORK, _EXEC, _EXIT = 4, 6, 8, 9, 11, 12
-_DELIVER, _GENERATE, _MARK, _LOST = 14, 17, 18, 19
+_LEAVE, _ENTER, _FCNTL, _NEWTASK, _FORK, _EXEC, _EXIT = 4, 6, 7, 9, 10, 12, 13
+_DELIVER, _GENERATE, _MARK, _LOST = 15, 18, 19, 20
 
 
 class TraceParser:
@@ -129,6 +130,10 @@ class TraceParser:
             elif kind == _ENTER:
                 lines += 1
                 ledger.enter(*match.group(1, 5, 6))
+            elif kind == _FCNTL:
+                lines += 1
+                words = b", ".join(re.findall(rb": ([0-9a-f]{1,16})", match[7]))
+                ledger.enter(match[1], b"72", words)
             else:
                 lines += match[0].count(b"\n")
                 self._rare(kind or 0, match)
@@ -140,22 +145,22 @@ class TraceParser:
     def _rare(self, kind: int, match: re.Match[bytes]) -> None:
         ledger = self._ledger
         if kind == _NEWTASK:
-            parent, child, flags = match.group(1, 7, 8)
+            parent, child, flags = match.group(1, 8, 9)
             ledger.fork(parent, child, bool(int(flags, 16) & CLONE_THREAD))
         elif kind == _FORK:
-            ledger.fork(match[1], match[9], thread=False)
+            ledger.fork(match[1], match[10], thread=False)
         elif kind == _EXEC:
-            ledger.exec(*match.group(1, 11, 10))
+            ledger.exec(*match.group(1, 12, 11))
         elif kind == _EXIT:
             ledger.exit(match[1], self._seconds(match))
         elif kind == _DELIVER:
-            ledger.delivered(match[1], int(match[13]), int(match[14], 16) != 0)
-        elif kind == _GENERATE and match[17] == b"0":
-            ledger.generated(match[16], int(match[15]))
+            ledger.delivered(match[1], int(match[14]), int(match[15], 16) != 0)
+        elif kind == _GENERATE and match[18] == b"0":
+            ledger.generated(match[17], int(match[16]))
         elif kind == _LOST:
-            self._lost += int(match[19] or b"1")
+            self._lost += int(match[20] or b"1")
         elif kind == _MARK:
-            self._mark(match[18].decode(), self._seconds(match))
+            self._mark(match[19].decode(), self._seconds(match))
 
     def _seconds(self, match: re.Match[bytes]) -> float:
         self._latest = float(match[2])

@@ -277,6 +277,18 @@ def test_a_beginning_belongs_to_the_next_end_of_the_same_call_alone() -> None:
     }
 
 
+def test_an_fcntl_has_the_command_of_its_own_event() -> None:
+    trace = parsed(
+        line(1, "tracing_mark_write: harness container pid 9")
+        + execs(9, "/bin/a")
+        + line(9, "sys_fcntl(fd: 3, cmd: 409, arg: 7ffd1)")
+        + fails(9, 72, 22)
+    )
+    (call,) = trace.calls
+    assert (call.key.operation, call.arguments) == ((0x409,), (3, 0x409, 0x7FFD1))
+    assert not trace.unparsed
+
+
 def test_repeats_of_a_begun_call_are_one_line_for_each_operation() -> None:
     ioctl = [
         enters(9, 16, fd, request) + fails(9, 16, 25) for fd in (0, 1, 2) for request in (7, 8)
