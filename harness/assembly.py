@@ -158,9 +158,6 @@ class Assembly:
         """
         with self._choosing:
             if self._choice is None:
-                obstacle = accelerator.obstacle()
-                if self.options.accelerator == "auto" and not obstacle:
-                    self.progress.say(f"accelerator: trying KVM with {host.name}")
                 trial = Machine(
                     host=host,
                     accelerator=Accelerator.TCG,
@@ -172,6 +169,7 @@ class Assembly:
                     self.apparatus.keeper,
                     store=self.store,
                     qemu_version=self.apparatus.qemu_version,
+                    say=self.progress.say,
                 )
             return self._choice
 

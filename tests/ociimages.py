@@ -33,6 +33,7 @@ class Member:
     link: str = ""
     mode: int = 0o644
     uid: int = 0
+    device: tuple[int, int] = (0, 0)
     headers: tuple[tuple[str, str], ...] = ()
 
 
@@ -43,6 +44,7 @@ def tar_of(*members: Member) -> bytes:
         for member in members:
             info = tarfile.TarInfo(member.name)
             info.type, info.linkname, info.mode = member.kind, member.link, member.mode
+            info.devmajor, info.devminor = member.device
             info.uid, info.size = member.uid, len(member.content)
             info.pax_headers = dict(member.headers)
             tar.addfile(info, io.BytesIO(member.content))

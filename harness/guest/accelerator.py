@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -38,11 +39,12 @@ def choose(
     store: Store,
     qemu_version: str,
     device: Path = DEVICE,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Choice:
     """Return the accelerator for ``auto``, ``kvm`` or ``tcg``.
 
     The answer for ``auto`` is remembered until the machine boots again. ``machine`` is what a
-    probe boots.
+    probe boots; ``say`` is told before it does.
 
     Raises:
         UsageError: ``kvm`` was asked for and does not work, or the word is unknown.
@@ -51,7 +53,7 @@ def choose(
         return Choice(Accelerator.TCG, "TCG was asked for")
     if wanted not in ("auto", "kvm"):
         raise UsageError(f"unknown accelerator {wanted!r}: give auto, kvm or tcg")
-    choice = _remembered(machine, keeper, store, qemu_version, device)
+    choice = _remembered(machine, keeper, store, qemu_version, device, say)
     if wanted == "kvm" and choice.accelerator is not Accelerator.KVM:
         raise UsageError(f"KVM was asked for but does not work: {choice.why}")
     return choice
@@ -67,7 +69,12 @@ def obstacle(device: Path = DEVICE) -> str:
 
 
 def _remembered(
-    machine: Machine, keeper: Keeper, store: Store, qemu_version: str, device: Path
+    machine: Machine,
+    keeper: Keeper,
+    store: Store,
+    qemu_version: str,
+    device: Path,
+    say: Callable[[str], None],
 ) -> Choice:
     why = obstacle(device)
     if why:
@@ -75,6 +82,7 @@ def _remembered(
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
     def probe(directory: Path) -> None:
+        say(f"accelerator: trying KVM with {machine.host.name}")
         (directory / "choice.json").write_text(json.dumps(asdict(_probe(machine, keeper))))
 
     key = digest_of(boot, qemu_version, machine.host.cpu)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from harness.findings import Cause, Difference, Field, Finding, Kind
+from harness.findings import Difference, Field, Finding, Kind
 from harness.report.plain import clean, clean_lines, plural, shortened
+from harness.report.sentences import cause_lines
 from harness.verdicts.enosys import ENOSYS
 from harness.verdicts.upgrade import NOT_MODELLED, Advice
 
@@ -51,7 +52,9 @@ def _finding(finding: Finding, notes: Iterable[str]) -> Iterator[str]:
     for sentence in finding.unlike:
         yield f"  also unlike: {clean(sentence)}"
     if finding.cause is not None:
-        yield from (f"  {line}" for line in _cause(finding.cause))
+        sentence, *evidence = map(clean, cause_lines(finding.cause))
+        yield f"  {sentence}"
+        yield from (f"    {shortened(line, 2 * _WIDTH)}" for line in evidence)
     elif finding.kind is Kind.BROKEN:
         yield "  cause: not found: no call fails that did not"
     for difference in finding.differences:
@@ -71,17 +74,6 @@ def _finding(finding: Finding, notes: Iterable[str]) -> Iterator[str]:
 
 def _note(text: str) -> str:
     return shortened(clean(text.removesuffix("; output:")), 2 * _WIDTH)
-
-
-def _cause(cause: Cause) -> Iterator[str]:
-    state = {True: "confirmed", False: "not confirmed", None: "suspected"}[cause.confirmed]
-    since = f", a call that Linux has since {clean(cause.since)}" if cause.since else ""
-    yield (
-        f"cause, {state}: {clean(cause.program)} gets {cause.errno} from {cause.origin.value} for "
-        f"{cause.syscall}{since}"
-    )
-    for sentence in cause.evidence:
-        yield f"  {shortened(clean(sentence), 2 * _WIDTH)}"
 
 
 def _difference(difference: Difference) -> Iterator[str]:

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.findings import Cause, Comparison, Difference, Field, Finding, Kind
+from harness.findings import Comparison, Difference, Field, Finding, Kind
 from harness.report.plain import clean, clean_lines, plural, shortened
-from harness.report.sentences import unlike_sentences
+from harness.report.sentences import cause_lines, unlike_sentences
 
 _STYLES = {
     Kind.BROKEN: "1;31",
@@ -102,7 +102,9 @@ def _shared(findings: Sequence[Finding]) -> dict[str, int]:
 def _finding(finding: Finding, page: _Page, shared: Collection[str]) -> Iterator[str]:
     yield f"{page.painted(finding.kind.value.upper(), finding.kind)}  {_where(finding)}"
     if finding.cause is not None:
-        yield from _cause(finding.cause, page)
+        sentence, *evidence = map(clean, cause_lines(finding.cause))
+        yield page.hanging(sentence, 2)
+        yield from (page.hanging(line, 6) for line in evidence)
     if finding.kind is not Kind.UNKNOWN:
         for difference in _sorted(finding):
             yield from _difference(difference, page)
@@ -122,18 +124,6 @@ def _sorted(finding: Finding) -> list[Difference]:
     return [
         one for one in finding.differences if not (broken and one.field in calls and not one.after)
     ]
-
-
-def _cause(cause: Cause, page: _Page) -> Iterator[str]:
-    sure = {None: "suspected", True: "confirmed", False: "refuted"}[cause.confirmed]
-    since = f", new in {cause.since}" if cause.since else ""
-    yield page.hanging(
-        f"cause, {sure}: {clean(cause.syscall)}{since}: {cause.errno} from {cause.origin.value} "
-        f"to {clean(cause.program)}",
-        2,
-    )
-    for sentence in cause.evidence:
-        yield page.hanging(clean(sentence), 6)
 
 
 def _difference(one: Difference, page: _Page) -> Iterator[str]:

@@ -130,8 +130,7 @@ def _changed(change: Change) -> Line:
     if change.turns:
         below.append(f"flaps: changed on {', '.join(map(date_of, change.turns))}")
     if change.standing is Standing.NEW and change.finding and change.finding.cause:
-        first, *evidence = cause_lines(change.finding.cause)
-        below += [f"likely cause: {first}", *evidence]
+        below += cause_lines(change.finding.cause)
     return Line(change.cell, said, tuple(below))
 
 

@@ -13,11 +13,10 @@ from harness.report.plain import plural
 def cause_lines(cause: Cause) -> tuple[str, ...]:
     """Return what probably broke a cell: a sentence, then the evidence."""
     sure = {None: "suspected", True: "confirmed", False: "not confirmed"}[cause.confirmed]
-    who = ORIGINS[cause.origin]
-    since = f" (since Linux {cause.since})" if cause.since else ""
-    why = f", {who}" if who else ""
+    since = f", a call that Linux has since {cause.since}" if cause.since else ""
     return (
-        f"{cause.syscall}{since} {cause.errno} in {cause.program}{why}: {sure}",
+        f"cause, {sure}: {cause.program} gets {cause.errno} from {cause.origin.value} for "
+        f"{cause.syscall}{since}",
         *cause.evidence,
     )
 

@@ -20,13 +20,16 @@ _REFUSED = frozenset({Origin.SECCOMP, Origin.KERNEL, Origin.DRILL})
 def cause_of(
     before: Observation, after: Observation, since: Mapping[str, str] | None = None
 ) -> Cause | None:
-    """Return the likely cause why ``after`` is broken; None when no call points at one.
+    """Return the call that is the likely cause why ``after`` is broken; None when there is none.
 
     It is the last new failing call of the process that failed first: new, as ``before`` has
     none like it; a refusal before any other, as a program that gives up still looks for its
     messages' translations. Processes that fail on both sides alike are no suspects. ``since``
-    says which kernel introduced a call.
+    says which kernel introduced a call. A cell whose own cause was found (a file that asks for a
+    newer kernel) has no other.
     """
+    if after.cause and not before.cause:
+        return None
     known = {key_of(failure, origins=False) for failure in before.failures}
     new = [
         failure

@@ -70,4 +70,4 @@ def test_an_update_of_a_hosts_kernel_that_breaks_an_image_is_told_the_next_night
     (renewed,) = told["renewed"]
     assert renewed["name"] == "host"
     assert renewed["after"].startswith("5.10.")
-    assert "likely cause: fchmodat2 (since Linux 6.6) ENOSYS in perl" in report
+    assert "cause, suspected: perl gets ENOSYS from kernel for fchmodat2" in report

@@ -148,6 +148,8 @@ def test_a_hostile_layer_reaches_nothing_but_its_own_root(
         Member(name="twice", content=b"first"),
         Member(name="twice", kind=tarfile.DIRTYPE, mode=0o755),
         Member(name="twice/inner", content=b"inner"),
+        Member(name="disk", kind=tarfile.BLKTYPE, mode=0o666, device=(254, 0)),
+        Member(name="kmsg", kind=tarfile.CHRTYPE, mode=0o666, device=(1, 11)),
     )
     made = build((evil, "gzip"))
     with look(made) as guest:
@@ -159,6 +161,8 @@ def test_a_hostile_layer_reaches_nothing_but_its_own_root(
             f"{ROOT}/escaped-up",
         ]
         assert said(guest, f"cat {ROOT}/twice/inner") == "inner"
+        nodes = said(guest, f"stat -c '%F %t %T' {ROOT}/disk {ROOT}/kmsg")
+        assert nodes.splitlines() == ["block special file fe 0", "character special file 1 b"]
     assert not list(tmp_path.rglob("escaped-*"))
 
 

@@ -44,7 +44,7 @@ def test_the_worst_stands_first_with_its_cause_and_the_count_last() -> None:
     text = shown(found)
     lines = text.splitlines()
     assert lines[0] == "BROKEN  redis, bgsave on 5.10"
-    assert "  cause, suspected: epoll_pwait2: ENOSYS from kernel to redis-cli" in lines
+    assert "  cause, suspected: redis-cli gets ENOSYS from kernel for epoll_pwait2" in lines
     assert "      stderr: epoll: not implemented" in lines
     assert "DEGRADED  systemd-tools, tmpfiles on 5.10" in lines
     assert "  no failure -> ENOSYS  fchmodat2  systemd-tmpfiles  from kernel  coped" in lines

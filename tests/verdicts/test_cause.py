@@ -82,6 +82,12 @@ def test_a_process_that_fails_on_both_sides_is_no_suspect() -> None:
     assert found.program == "redis-cli"
 
 
+def test_a_cell_whose_own_cause_was_found_has_no_suspected_call() -> None:
+    too_old = "/lib/libnew.so asks for Linux 4.11"
+    assert cause_of(fine(), redis_broken(cause=too_old)) is None
+    assert cause_of(redis_broken(cause=too_old, failures=()), redis_broken(cause=too_old))
+
+
 def test_without_the_processes_ends_a_new_refusal_is_suspected() -> None:
     found = cause_of(fine(), redis_broken(ends=()))
     assert found is not None
