@@ -44,8 +44,7 @@ sysctl() {
 
 # Groups by session would give what reads a trace as good a claim to the processor as all of a
 # container's processes together, whatever its nice value.
-autogroup=/proc/sys/kernel/sched_autogroup_enabled
-[ -e $autogroup ] && echo 0 >$autogroup
+[ -e /proc/sys/kernel/sched_autogroup_enabled ] && sysctl kernel.sched_autogroup_enabled 0
 
 modprobe_path=/proc/sys/kernel/modprobe
 [ -e $modprobe_path ] && echo /sbin/modprobe >$modprobe_path

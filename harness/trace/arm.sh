@@ -1,7 +1,7 @@
 # Arms the tracer and becomes its reader; run by the guest's busybox ash, behind lines that set
 #   token enter fcntl exit exit_plain
 # Standard output is NAME=VALUE lines of what was done, the last one traced=yes or traced=no, and
-# after traced=yes the trace itself. Only builtins: a fork costs milliseconds here.
+# after traced=yes the trace itself. Builtins, but for renice: a fork costs milliseconds here.
 # Everything is probed: nothing below depends on the kernel's version.
 read -r t < /run/harness/tracefs || t=
 if [ -z "$t" ] || [ ! -e "$t/events/raw_syscalls/sys_exit/enable" ]; then
@@ -88,10 +88,10 @@ arm sched/sched_process_exit '' && echo ends=yes || echo ends=no
 # The default action of CHLD, CONT, URG and WINCH ends nothing.
 arm signal/signal_deliver 'sa_handler==0&&sig!=17&&sig!=18&&sig!=23&&sig!=28' &&
 	arm signal/signal_generate 'sig!=17&&sig!=18&&sig!=23&&sig!=28' && echo signals=yes || echo signals=no
-set_ tracing_on 1
-echo "harness $token start" > trace_marker
 # What is traced goes first, what reads the trace when there is time: the buffer holds it.
 renice -n 19 -p $$ >/dev/null 2>&1
+set_ tracing_on 1
+echo "harness $token start" > trace_marker
 echo $$ > /run/harness/trace.pid
 echo traced=yes
 # Not cat: busybox's splices, and what a pipe then holds may have no bytes, on which a server that

@@ -26,7 +26,17 @@ UNKNOWN_OPERATION = frozenset(
 )
 """Calls that may answer ENOSYS, or EINVAL, to an operation that they do not know."""
 
-NUMBERS = {16: (1,), 54: (1, 2), 55: (1, 2), 72: (1,), 157: (0,), 250: (0,), 317: (0,), 321: (0,)}
+FCNTL = 72
+NUMBERS = {
+    16: (1,),
+    54: (1, 2),
+    55: (1, 2),
+    FCNTL: (1,),
+    157: (0,),
+    250: (0,),
+    317: (0,),
+    321: (0,),
+}
 """The same by x86_64 numbers (arch/x86/entry/syscalls/syscall_64.tbl), for the parser."""
 
 OPERATION_WORDS = {

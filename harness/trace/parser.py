@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 
 from harness.trace.ledger import CLONE_THREAD, Ledger
+from harness.trace.operations import FCNTL
 from harness.trace.records import Trace
 
 LONGEST = 8192
@@ -29,7 +30,7 @@ _RECORD = re.compile(
     rb"(\d{1,12}\.\d{1,9}): (?:"
     rb"sys_exit: NR (-?\d{1,20}) = (-?\d{1,20})\n|"
     rb"sys_enter: NR (-?\d{1,20}) \(([0-9a-f]{1,16}(?:, [0-9a-f]{1,16}){0,5})\)\n|"
-    rb"sys_fcntl\(([^\n)]{0,120})\)\n|"
+    rb"sys_fcntl\(fd: ([0-9a-f]{1,16}), cmd: ([0-9a-f]{1,16}), arg: ([0-9a-f]{1,16})\)\n|"
     rb"task_newtask: pid=(\d{1,10}) comm=" + _COMM + rb" clone_flags=([0-9a-f]{1,16})"
     rb" oom_score_adj=-?\d{1,6}\n|"
     rb"sched_process_fork: comm=" + _COMM + rb" pid=\d{1,10} child_comm=" + _COMM + rb" "
@@ -45,8 +46,9 @@ _RECORD = re.compile(
     re.MULTILINE,
 )
 # Numbers of each alternative's last group, which Match.lastindex tells.
-_LEAVE, _ENTER, _FCNTL, _NEWTASK, _FORK, _EXEC, _EXIT = 4, 6, 7, 9, 10, 12, 13
-_DELIVER, _GENERATE, _MARK, _LOST = 15, 18, 19, 20
+_LEAVE, _ENTER, _FCNTL, _NEWTASK, _FORK, _EXEC, _EXIT = 4, 6, 9, 11, 12, 14, 15
+_DELIVER, _GENERATE, _MARK, _LOST = 17, 20, 21, 22
+_FCNTL_NUMBER = str(FCNTL).encode()
 
 
 class TraceParser:
@@ -132,8 +134,7 @@ class TraceParser:
                 ledger.enter(*match.group(1, 5, 6))
             elif kind == _FCNTL:
                 lines += 1
-                words = b", ".join(re.findall(rb": ([0-9a-f]{1,16})", match[7]))
-                ledger.enter(match[1], b"72", words)
+                ledger.enter(match[1], _FCNTL_NUMBER, b", ".join(match.group(7, 8, 9)))
             else:
                 lines += match[0].count(b"\n")
                 self._rare(kind or 0, match)
@@ -145,22 +146,22 @@ class TraceParser:
     def _rare(self, kind: int, match: re.Match[bytes]) -> None:
         ledger = self._ledger
         if kind == _NEWTASK:
-            parent, child, flags = match.group(1, 8, 9)
+            parent, child, flags = match.group(1, 10, 11)
             ledger.fork(parent, child, bool(int(flags, 16) & CLONE_THREAD))
         elif kind == _FORK:
-            ledger.fork(match[1], match[10], thread=False)
+            ledger.fork(match[1], match[12], thread=False)
         elif kind == _EXEC:
-            ledger.exec(*match.group(1, 12, 11))
+            ledger.exec(*match.group(1, 14, 13))
         elif kind == _EXIT:
             ledger.exit(match[1], self._seconds(match))
         elif kind == _DELIVER:
-            ledger.delivered(match[1], int(match[14]), int(match[15], 16) != 0)
-        elif kind == _GENERATE and match[18] == b"0":
-            ledger.generated(match[17], int(match[16]))
+            ledger.delivered(match[1], int(match[16]), int(match[17], 16) != 0)
+        elif kind == _GENERATE and match[20] == b"0":
+            ledger.generated(match[19], int(match[18]))
         elif kind == _LOST:
-            self._lost += int(match[20] or b"1")
+            self._lost += int(match[22] or b"1")
         elif kind == _MARK:
-            self._mark(match[19].decode(), self._seconds(match))
+            self._mark(match[21].decode(), self._seconds(match))
 
     def _seconds(self, match: re.Match[bytes]) -> float:
         self._latest = float(match[2])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from harness.trace.operations import NUMBERS
+from harness.trace.operations import FCNTL, NUMBERS
 
 FILTER_LIMIT = 4000
 """Bytes of a filter; the kernel takes less than a page (trace_events.c, event_filter_write)."""
@@ -25,13 +25,10 @@ openat, close, futex, ..., those that programs make most often first."""
 HOT_GAPS = 5
 """How many of the gaps that hold such calls a filter asks for before all else."""
 
-FCNTL = 72
-"""fcntl is armed by an event of its own (:data:`FCNTL_FILTER`), not by its number: a program that
-walks directories makes one for each, and each would be recorded."""
-
 FCNTL_FILTER = "cmd>16&&cmd!=1030"
-"""Which commands of fcntl are recorded: not those older than 3.0 (fcntl.h: F_DUPFD to
-F_GETOWN_EX, and F_DUPFD_CLOEXEC), which every kernel knows."""
+"""fcntl is armed by an event of its own, not by its number: a program that walks directories makes
+one for each. Its old commands are left out (fcntl.h: F_DUPFD to F_GETOWN_EX, and
+F_DUPFD_CLOEXEC), which every kernel knows."""
 
 Range = tuple[int, int]
 

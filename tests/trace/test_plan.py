@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.trace.operations import FCNTL
 from harness.trace.plan import (
     EXITS,
-    FCNTL,
     FILTER_LIMIT,
     HOT,
     Armed,
