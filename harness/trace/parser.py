@@ -25,12 +25,14 @@ LONGEST = 8192
 _BATCH = 65_536
 
 _COMM = rb"[\s\S]{0,16}?"
+_HEX = rb"(?:0x)?([0-9a-f]{1,16})"
+"""A number of a call's own event; 7.3 writes 0x before those above nine, 5.10 never."""
 _RECORD = re.compile(
     rb"^(?: {0,16}<(?:\.\.\.|idle)>-(\d{1,10}) {1,8}\[\d{3,5}\] +(?:[^ \n:]{4,8} +)?"
     rb"(\d{1,12}\.\d{1,9}): (?:"
     rb"sys_exit: NR (-?\d{1,20}) = (-?\d{1,20})\n|"
     rb"sys_enter: NR (-?\d{1,20}) \(([0-9a-f]{1,16}(?:, [0-9a-f]{1,16}){0,5})\)\n|"
-    rb"sys_fcntl\(fd: ([0-9a-f]{1,16}), cmd: ([0-9a-f]{1,16}), arg: ([0-9a-f]{1,16})\)\n|"
+    rb"sys_fcntl\(fd: " + _HEX + rb", cmd: " + _HEX + rb", arg: " + _HEX + rb"\)\n|"
     rb"task_newtask: pid=(\d{1,10}) comm=" + _COMM + rb" clone_flags=([0-9a-f]{1,16})"
     rb" oom_score_adj=-?\d{1,6}\n|"
     rb"sched_process_fork: comm=" + _COMM + rb" pid=\d{1,10} child_comm=" + _COMM + rb" "

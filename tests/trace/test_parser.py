@@ -277,11 +277,12 @@ def test_a_beginning_belongs_to_the_next_end_of_the_same_call_alone() -> None:
     }
 
 
-def test_an_fcntl_has_the_command_of_its_own_event() -> None:
+@pytest.mark.parametrize("before", ["", "0x"])
+def test_an_fcntl_has_the_command_of_its_own_event(before: str) -> None:
     trace = parsed(
         line(1, "tracing_mark_write: harness container pid 9")
         + execs(9, "/bin/a")
-        + line(9, "sys_fcntl(fd: 3, cmd: 409, arg: 7ffd1)")
+        + line(9, f"sys_fcntl(fd: 3, cmd: {before}409, arg: {before}7ffd1)")
         + fails(9, 72, 22)
     )
     (call,) = trace.calls
