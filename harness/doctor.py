@@ -10,6 +10,8 @@ from harness import process
 from harness.assembly import Assembly
 from harness.errors import HarnessError
 from harness.guest import accelerator, qemu
+from harness.kernels import hosts
+from harness.model import Accelerator
 
 _LIMIT = 20.0
 _ROOM = 10 << 30
@@ -36,27 +38,32 @@ class Finding:
 
 def examine(assembly: Assembly) -> list[Finding]:
     """Look at programs, accelerator, user namespaces, store and locks; changes nothing."""
+    version, error = _version()
     return [
-        _qemu(),
+        _qemu(version, error),
         *_programs(),
-        _accelerator(),
+        _accelerator(assembly, version),
         _user_namespaces(),
         *_store(assembly),
         _locks(assembly),
     ]
 
 
-def _qemu() -> Finding:
+def _qemu(version: str, error: str) -> Finding:
+    return Finding(
+        what="QEMU",
+        found=version or error,
+        good=bool(version),
+        remedy="" if version else "install qemu-system-x86",
+        needed=True,
+    )
+
+
+def _version() -> tuple[str, str]:
     try:
-        return Finding(what="QEMU", found=qemu.version(), good=True, needed=True)
+        return qemu.version(), ""
     except HarnessError as error:
-        return Finding(
-            what="QEMU",
-            found=str(error),
-            good=False,
-            remedy="install qemu-system-x86",
-            needed=True,
-        )
+        return "", str(error)
 
 
 def _programs() -> Iterator[Finding]:
@@ -78,19 +85,21 @@ def _programs() -> Iterator[Finding]:
         )
 
 
-def _accelerator() -> Finding:
-    obstacle = accelerator.obstacle()
-    if obstacle:
+def _accelerator(assembly: Assembly, version: str) -> Finding:
+    known = accelerator.recalled(assembly.store, version, hosts.CPU)
+    if known is None:
         return Finding(
             what="KVM",
-            found=obstacle,
-            good=False,
-            remedy="guests are emulated: about ten times slower",
+            found=f"{accelerator.DEVICE} opens; the first session proves that a guest boots",
+            good=True,
         )
+    if known.accelerator is Accelerator.KVM:
+        return Finding(what="KVM", found="a guest booted with it", good=True)
     return Finding(
         what="KVM",
-        found=f"{accelerator.DEVICE} opens; the first session proves that a guest boots",
-        good=True,
+        found=known.why,
+        good=False,
+        remedy="guests are emulated: about ten times slower",
     )
 
 

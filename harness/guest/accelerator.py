@@ -21,6 +21,8 @@ from harness.store import Store, digest_of
 DEVICE = Path("/dev/kvm")
 PROBE_LIMIT = 10.0
 """Seconds: a cloud kernel reaches init in one or two under KVM."""
+_KIND = "accelerators"
+_CHOICE = "choice.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,18 @@ def obstacle(device: Path = DEVICE) -> str:
     return ""
 
 
+def recalled(store: Store, qemu_version: str, cpu: str, device: Path = DEVICE) -> Choice | None:
+    """Return what ``auto`` is without a trial: no KVM, or what was proven since the machine's boot.
+
+    None: nothing was tried yet.
+    """
+    why = obstacle(device)
+    if why:
+        return Choice(Accelerator.TCG, why)
+    entry = store.find(_KIND, digest_of(_boot(), qemu_version, cpu))
+    return _read(entry) if entry else None
+
+
 def _remembered(
     machine: Machine,
     keeper: Keeper,
@@ -76,18 +90,24 @@ def _remembered(
     device: Path,
     say: Callable[[str], None],
 ) -> Choice:
-    why = obstacle(device)
-    if why:
-        return Choice(Accelerator.TCG, why)
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    known = recalled(store, qemu_version, machine.host.cpu, device)
+    if known:
+        return known
 
     def probe(directory: Path) -> None:
         say(f"accelerator: trying KVM with {machine.host.name}")
-        (directory / "choice.json").write_text(json.dumps(asdict(_probe(machine, keeper))))
+        (directory / _CHOICE).write_text(json.dumps(asdict(_probe(machine, keeper))))
 
-    key = digest_of(boot, qemu_version, machine.host.cpu)
-    entry = store.make("accelerators", key, f"accelerator of boot {boot}", probe)
-    facts = json.loads((entry / "choice.json").read_text())
+    key = digest_of(_boot(), qemu_version, machine.host.cpu)
+    return _read(store.make(_KIND, key, f"accelerator of boot {_boot()}", probe))
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _read(entry: Path) -> Choice:
+    facts = json.loads((entry / _CHOICE).read_text())
     return Choice(Accelerator(facts["accelerator"]), facts["why"])
 
 

@@ -89,9 +89,9 @@ def armed(
         ImageError: the image's disk does not mount.
         GuestError: the guest was lost.
     """
-    guest.run("dmesg -c >/dev/null")
     with book.timing("mount"):
         book.files = mount_image(guest)
+    guest.run("dmesg -c >/dev/null")
     book.confined = confined(request, instruments)
     practice = request.machine.host.drill
     book.plan = plan_for(

@@ -7,6 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.assembly import Assembly, Options
+from harness.doctor import examine
+from harness.guest import accelerator
+from harness.guest.accelerator import Choice
+from harness.model import Accelerator
+
 PROGRAM = Path(sys.executable).with_name("harness")
 NEEDED = ("qemu-system-x86_64", "gpgv")
 USEFUL = ("skopeo", "mmdebstrap", "rpmkeys", "gpg", "unshare")
@@ -96,3 +102,21 @@ def test_a_qemu_that_does_not_run_is_missing(path: Path) -> None:
     status, lines = doctor(path)
     assert status == 1
     assert "ended with status 1: broken" in lines["QEMU"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "found", "mark"),
+    [
+        (None, "the first session proves that a guest boots", "ok"),
+        (Choice(Accelerator.KVM, ""), "a guest booted with it", "ok"),
+        (Choice(Accelerator.TCG, "KVM does not work here: it hung"), "it hung", "without"),
+    ],
+)
+def test_kvm_is_told_as_it_was_proven(
+    choice: Choice | None, found: str, mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accelerator, "recalled", lambda *_: choice)
+    assembly = Assembly(Options(rootdir=tmp_path, store=tmp_path / "store"))
+    findings = {finding.what: finding for finding in examine(assembly)}
+    assert findings["KVM"].found.endswith(found)
+    assert findings["KVM"].mark == mark

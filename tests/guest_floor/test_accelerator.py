@@ -152,3 +152,13 @@ def test_kvm_whose_guest_comes_up_is_taken_and_remembered(choose: Chooser, boots
     assert choose("auto") == Choice(Accelerator.KVM, "")
     assert choose("kvm") == Choice(Accelerator.KVM, "")
     assert len(boots.read_text().splitlines()) == 1
+
+
+def test_nothing_is_recalled_before_a_trial_and_its_verdict_after_it(
+    choose: Chooser, boots: Path, store: Store, device: Path
+) -> None:
+    assert accelerator.recalled(store, "9.9", "Nehalem", device) is None
+    assert not boots.exists()
+    proven = choose("auto")
+    assert accelerator.recalled(store, "9.9", "Nehalem", device) == proven
+    assert accelerator.recalled(store, "9.9", "Haswell", device) is None
