@@ -140,8 +140,8 @@ class Catalogue:
             return _from_file(base / wanted, wanted)
         known = [*self.entries, UNCONFINED]
         raise UsageError(
-            f"no seccomp profile is called {wanted!r}: {did_you_mean(wanted, known)} "
-            "A path of a file has a slash in it or ends in .json."
+            f"no seccomp profile is called {wanted!r}: {did_you_mean(wanted, known)}; "
+            "a path of a file has a slash in it or ends in .json"
         )
 
     def _packaged(self, name: str, entry: Entry, read: Read) -> Chosen:

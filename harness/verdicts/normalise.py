@@ -85,8 +85,6 @@ _CLOCK = re.compile(
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DAY = re.compile(r"([A-Z][a-z]{2}) +(\d{1,2})\b|\b(\d{1,2}) ([A-Z][a-z]{2})\b")
 _YEAR = re.compile(r"\b\d{4}\b")
-_OWN_MESSAGE = re.compile(r"EXT4-fs \(vda\): mounted filesystem\b")
-"""The image's disk, mounted by the harness; each kernel words it differently."""
 
 Replacement = tuple[str, str]
 
@@ -117,9 +115,8 @@ def normaliser(observation: Observation, extra: Sequence[Replacement] = ()) -> C
 
 
 def messages_of(observation: Observation, normalise: Callable[[str], str]) -> tuple[str, ...]:
-    """Return a cell's distinct kernel messages, normalised, without the harness's own doings."""
-    own = (line for line in observation.messages if not _OWN_MESSAGE.match(line))
-    return tuple(dict.fromkeys(normalise(line) for line in own))
+    """Return a cell's distinct kernel messages, normalised."""
+    return tuple(dict.fromkeys(normalise(line) for line in observation.messages))
 
 
 # Memos of pure functions: patterns are the same for every cell of a run.
