@@ -45,7 +45,6 @@ class Options:
     cap_add: tuple[str, ...] = ()
     cold_boot: bool = False
     guests: str = "auto"
-    traced: bool = True
 
 
 class Assembly:

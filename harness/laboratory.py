@@ -252,7 +252,7 @@ class Laboratory:
             return replace(blank, reason=f"the scenario is for kernels {scenario.kernels}")
         try:
             request = self.request(id, scenario, image, entry, log)
-            request = replace(request, traced=request.traced and traced)
+            request = replace(request, traced=traced)
             with self.place():
                 return run_cell(request, self.assembly.apparatus, self.instruments)
         except UsageError as error:
@@ -317,7 +317,6 @@ class Laboratory:
             tools=self.assembly.apparatus.tool_set(BASE).digest,
             qemu=self.assembly.apparatus.qemu_version,
             scale=SCALE[ready.machine.accelerator],
-            traced=options.traced,
             log=log,
         )
 

@@ -40,6 +40,10 @@ def bench(
     with_matrix: Annotated[
         bool, typer.Option("--matrix", help="Also time pytest here, three times; takes long.")
     ] = False,
+    with_growth: Annotated[
+        bool,
+        typer.Option("--growth", help="Also time sessions of 10, 100 and 1,000 cells; takes long."),
+    ] = False,
     accel: Accel = "auto",
 ) -> None:
     """Measure boots, restores, a cell's cost and tracing's, in turn and as ratios."""
@@ -49,9 +53,12 @@ def bench(
         raise UsageError(f"--json={out}: there is no directory {out.parent}")
     with assembly(accelerator=accel) as made:
         lab = laboratory(made)
+        lab.images.update(benchmark.IMAGES)
         figures = benchmark.measure(lab, kernels, repeat)
         if with_matrix:
             figures["matrix"] = benchmark.matrix(lab, kernels)
+        if with_growth:
+            figures["growth"] = benchmark.growth(lab, kernels)
         typer.echo(benchmark.table(figures))
         if out is not None:
             out.write_text(json.dumps(figures, indent=2) + "\n")

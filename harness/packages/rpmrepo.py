@@ -10,11 +10,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import createrepo_c
-
 from harness.errors import UnavailableError, VerificationError
 from harness.model import LockedPackage
 from harness.packages import signature
+from harness.packages.createrepo import createrepo_c
 from harness.packages.download import Expected, Fetcher
 from harness.packages.evr import Evr
 from harness.packages.signature import Keyring

@@ -75,6 +75,7 @@ def write(reporter: TerminalReporter, text: str) -> None:
     if reporter._tw.width_of_current_line:  # under xdist the reporter does not keep track
         reporter._tw.line()
     reporter.write_line(f"kernels: {text}")
+    reporter.flush()  # into a pipe as well, where CI shows it
 
 
 def accelerator_line(accelerator: str, why: str) -> str:

@@ -29,6 +29,19 @@ def test_what_other_threads_say_waits_for_the_one_that_writes(
     assert written == [(me, "kernels: from afar"), (me, "kernels: from here")]
 
 
+def test_a_line_comes_out_of_a_pipe_at_once(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = pytester.parseconfigure()
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    assert reporter is not None
+    done: list[str] = []
+    monkeypatch.setattr(reporter, "write_line", done.append)
+    monkeypatch.setattr(reporter, "flush", lambda: done.append("flush"))
+    TerminalProgress(config).say("image node: mmdebstrap runs")
+    assert done == ["kernels: image node: mmdebstrap runs", "flush"]
+
+
 def test_slow_emulation_is_never_silent() -> None:
     assert accelerator_line("tcg", "no /dev/kvm") == (
         "accelerator: TCG, software emulation, slow (no /dev/kvm)"

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from harness import bench
+from harness.bench import figures
 
 
 def spread(median: float) -> dict[str, float]:
@@ -20,14 +21,18 @@ def measured(**kernels: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-WHOLE = {
+WHOLE: dict[str, Any] = {
     "cold": spread(4.0),
     "restored": spread(0.6),
     "ratio": spread(0.15),
+    "memory": {"guests": 8, "one": 201.2, "all": 480.7},
     "cell": {"qemu": spread(0.2), "steps": spread(0.5), "cell": spread(1.2)},
-    "tracing": {"ratio": spread(1.03)},
-    "tracing_files": {"ratio": spread(1.2)},
-    "tracing_calls": {"ratio": spread(2.0)},
+    "tracing": {
+        "archive": {"ratio": spread(1.03), "strace_ratio": spread(9.0)},
+        "redis": {"ratio": spread(1.01), "strace_ratio": spread(7.0)},
+        "files": {"ratio": spread(1.2)},
+        "calls": {"ratio": spread(2.0)},
+    },
 }
 
 
@@ -40,16 +45,24 @@ def rows(text: str) -> list[list[str]]:
 
 
 def test_each_kernel_is_a_row_of_medians_and_what_they_lie_between() -> None:
-    header, row, parts, split = rows(bench.table(measured(mine=WHOLE)))
+    header, row, loops, traced, parts, split = rows(bench.table(measured(mine=WHOLE)))
     assert dict(zip(header, row, strict=True)) == {
         "kernel": "mine",
         "cold boot, s": "4.00 (2.00 to 8.00)",
         "restored, s": "0.60 (0.30 to 1.20)",
         "ratio": "0.15 (0.07 to 0.30)",
         "cell, s": "1.20 (0.60 to 2.40)",
-        "tracing on/off: archive": "1.03 (0.52 to 2.06)",
+        "1 guest, MiB": "201",
+        "8 guests": "481",
+    }
+    assert dict(zip(loops, traced, strict=True)) == {
+        "tracing on/off": "mine",
+        "archive": "1.03 (0.52 to 2.06)",
+        "redis": "1.01 (0.51 to 2.02)",
         "files": "1.20 (0.60 to 2.40)",
         "calls": "2.00 (1.00 to 4.00)",
+        "strace -f: archive": "9.00 (4.50 to 18.00)",
+        "strace -f: redis": "7.00 (3.50 to 14.00)",
     }
     assert dict(zip(parts, split, strict=True)) == {
         "a cell's seconds": "mine",
@@ -61,10 +74,18 @@ def test_each_kernel_is_a_row_of_medians_and_what_they_lie_between() -> None:
 
 def test_a_kernel_that_could_not_be_measured_says_why_and_keeps_what_it_has() -> None:
     half = {key: WHOLE[key] for key in ("cold", "restored", "ratio")} | {"problem": "it died"}
+    late = {**half, "tracing": {"archive": WHOLE["tracing"]["archive"]}}
     lost = {"problem": "the mirror is down\nmore"}
-    found = {row[0]: row for row in rows(bench.table(measured(half=half, lost=lost, mine=WHOLE)))}
-    assert found["lost"][1] == "the mirror is down"
-    assert found["half"][3:] == ["0.15 (0.07 to 0.30)", *["not measured"] * 4]
+    text = bench.table(measured(half=half, lost=lost, late=late, mine=WHOLE))
+    found = [row for row in rows(text) if row[0] in ("half", "lost", "late")]
+    assert [row[:2] for row in found] == [
+        ["half", "4.00 (2.00 to 8.00)"],
+        ["lost", "the mirror is down"],
+        ["late", "4.00 (2.00 to 8.00)"],
+        ["late", "1.03 (0.52 to 2.06)"],
+    ]
+    assert found[0][3:] == ["0.15 (0.07 to 0.30)", *["not measured"] * 3]
+    assert found[3][2:] == [*["not measured"] * 3, "9.00 (4.50 to 18.00)", "not measured"]
 
 
 def test_the_matrix_is_a_line_of_its_own() -> None:
@@ -75,6 +96,14 @@ def test_the_matrix_is_a_line_of_its_own() -> None:
     )
 
 
+def test_growth_is_a_line_a_size() -> None:
+    figures = measured(mine=WHOLE)
+    figures["growth"] = [{"cells": 10, "seconds": 18.2, "a_cell": 1.82, "peak_mib": 91.5}]
+    assert bench.table(figures).splitlines()[-1] == (
+        "10 cells: 18.2 s, 1.82 s a cell, at most 91.5 MiB"
+    )
+
+
 def test_a_ratio_is_of_pairs_and_not_of_medians() -> None:
-    found = bench._ratio([1.0, 10.0, 3.0], [2.0, 10.0, 30.0])
+    found = figures.ratio([1.0, 10.0, 3.0], [2.0, 10.0, 30.0])
     assert found == pytest.approx({"median": 0.5, "min": 0.1, "max": 1.0})
