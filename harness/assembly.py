@@ -21,7 +21,7 @@ from harness.kernels import catalog, selection, tools
 from harness.kernels.hosts import host_of
 from harness.kernels.lock import KERNELS_LOCK, LockResult, read_locks
 from harness.kernels.sources import Resolver, lock_of, obtain
-from harness.model import Accelerator, Host, HostEntry, Lock
+from harness.model.hosts import Accelerator, Host, HostEntry, Lock
 from harness.packages.download import Fetcher
 from harness.packages.signature import load_keyrings
 from harness.progress import Progress, Silent

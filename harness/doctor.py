@@ -11,7 +11,7 @@ from harness.assembly import Assembly
 from harness.errors import HarnessError
 from harness.guest import accelerator, qemu
 from harness.kernels import hosts
-from harness.model import Accelerator
+from harness.model.hosts import Accelerator
 
 _LIMIT = 20.0
 _ROOM = 10 << 30

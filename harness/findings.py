@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.model import Origin
+from harness.model.observations import Origin
 
 COMPARISON_SCHEMA = 1
 """Version of the JSON that a comparison is written in."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.errors import StoreError
 from harness.findings import Finding
-from harness.model import Observation, Verdict
+from harness.model.observations import Observation, Verdict
 from harness.results.history import Counted, History, State
 from harness.results.meta import Run
 from harness.results.runs import find_runs, load_comparison, load_run

@@ -23,15 +23,10 @@ from harness.images.catalog import ImageEntry
 from harness.images.prepare import Workshop, prepare
 from harness.kernels.lock import LockResult
 from harness.kernels.selection import applies
-from harness.model import (
-    Accelerator,
-    HostEntry,
-    Image,
-    ImageConfig,
-    Observation,
-    Scenario,
-    Verdict,
-)
+from harness.model.hosts import Accelerator, HostEntry
+from harness.model.images import Image, ImageConfig
+from harness.model.observations import Observation, Verdict
+from harness.model.scenarios import Scenario
 from harness.scenarios.cell import run_cell
 from harness.scenarios.observed import scenario_digest
 from harness.scenarios.request import Instruments, Request

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.findings import Comparison, Field, Finding, Kind
-from harness.model import Observation
+from harness.model.observations import Observation
 from harness.results.history import History, State
 from harness.results.timeline import Past, Renewed, absent, flapping, pasts, renewed
 from harness.verdicts.compare import Terms, compare

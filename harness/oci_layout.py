@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ImageError
-from harness.model import ImageConfig
+from harness.model.images import ImageConfig
 from harness.oci_forms import (
     CONFIG,
     LAYER,

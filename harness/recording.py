@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.laboratory import Laboratory
-from harness.model import HostEntry
+from harness.model.hosts import HostEntry
 from harness.results.meta import ImageFacts, KernelFacts
 from harness.trace.census import missing
 

@@ -12,7 +12,8 @@ from harness import process
 from harness.errors import GuestError
 from harness.findings import Cause, Comparison, Finding, Kind
 from harness.laboratory import Laboratory
-from harness.model import Known, Observation, Scenario, Verdict
+from harness.model.observations import Observation, Verdict
+from harness.model.scenarios import Known, Scenario
 from harness.results.codec import encode
 from harness.results.files import translated, write_whole
 from harness.results.runs import RunDir, cell_name

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from harness.errors import HarnessError, UsageError
 from harness.images import catalog
 from harness.laboratory import Laboratory
-from harness.model import HostEntry, Scenario
+from harness.model.hosts import HostEntry
+from harness.model.scenarios import Scenario
 from harness.scenarios import fitting
 from harness.scenarios.generic import generic
 from harness.verdicts.unlike import Asked

@@ -13,7 +13,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from harness.model import AptSource
+from harness.model.hosts import AptSource
 from harness.packages.signature import Keyring
 
 SUITE = "testing-suite"

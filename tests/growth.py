@@ -21,7 +21,7 @@ from pathlib import Path
 from observations import KERNELS, environment, failure, observation, redis_broken
 
 from harness.intake import counted
-from harness.model import Observation, Verdict
+from harness.model.observations import Observation, Verdict
 from harness.nights import Night, night_of
 from harness.report.nights import markdown, text
 from harness.results.exchange import export_history, import_history

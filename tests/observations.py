@@ -9,9 +9,8 @@ from typing import Any
 
 import jsonschema
 
-from harness.model import (
-    Accelerator,
-    Engine,
+from harness.model.hosts import Accelerator, Engine
+from harness.model.observations import (
     Environment,
     Failure,
     Observation,

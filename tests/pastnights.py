@@ -9,7 +9,8 @@ from typing import Any
 
 from observations import observation
 
-from harness.model import Known, Observation, Verdict
+from harness.model.observations import Observation, Verdict
+from harness.model.scenarios import Known
 from harness.results.files import link_whole
 from harness.results.meta import RunMeta
 from harness.results.runs import LATEST, RunDir, new_run_id

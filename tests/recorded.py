@@ -11,7 +11,7 @@ from typing import Any
 from observations import RELEASES, end, environment, failure, observation, redis_broken, step
 
 from harness.findings import Cause, Comparison, Difference, Field, Finding, Kind, Side
-from harness.model import Observation, Origin, Verdict
+from harness.model.observations import Observation, Origin, Verdict
 from harness.results.meta import KernelFacts, RunMeta
 from harness.results.runs import RunDir
 

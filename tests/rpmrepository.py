@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from aptarchive import Handler, Signer, bzimage, command
 
-from harness.model import RpmSource
+from harness.model.hosts import RpmSource
 
 PROGRAMS = {"rpmbuild": "rpm", "rpmsign": "rpm", "rpmkeys": "rpm", "rpm2archive": "rpm2cpio"}
 

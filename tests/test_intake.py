@@ -9,7 +9,8 @@ from pastnights import cell, record, run_id
 from harness.errors import StoreError
 from harness.findings import Comparison, Finding, Kind, Side
 from harness.intake import counted, take_in, take_in_missing
-from harness.model import Known, Verdict
+from harness.model.observations import Verdict
+from harness.model.scenarios import Known
 from harness.results.codec import encode
 from harness.results.history import HISTORY, History, State
 from harness.results.runs import RunDir

@@ -11,7 +11,8 @@ from pastnights import cell, record, run_id
 
 from harness.findings import Kind
 from harness.intake import take_in_missing
-from harness.model import Known, Observation, Verdict
+from harness.model.observations import Observation, Verdict
+from harness.model.scenarios import Known
 from harness.nights import Night, Standing, findings_of, has_new, night_of
 from harness.results.codec import decode, encode, schema_of
 from harness.results.history import History

@@ -15,16 +15,10 @@ from harness.errors import ImageError, UsageError
 from harness.findings import Kind
 from harness.images import catalog
 from harness.laboratory import Laboratory
-from harness.model import (
-    HostEntry,
-    Image,
-    ImageConfig,
-    Observation,
-    Origin,
-    ProcessEnd,
-    Scenario,
-    Verdict,
-)
+from harness.model.hosts import HostEntry
+from harness.model.images import Image, ImageConfig
+from harness.model.observations import Observation, Origin, ProcessEnd, Verdict
+from harness.model.scenarios import Scenario
 from harness.results.meta import RunMeta
 from harness.results.runs import RunDir, load_comparison, load_run
 from harness.scenarios.observed import scenario_digest

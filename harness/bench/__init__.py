@@ -15,7 +15,7 @@ from harness.bench.table import table
 from harness.errors import HarnessError
 from harness.kernels import selection
 from harness.laboratory import Laboratory
-from harness.model import HostEntry
+from harness.model.hosts import HostEntry
 
 __all__ = ["IMAGES", "growth", "matrix", "measure", "table"]
 

@@ -15,7 +15,8 @@ from harness.guest.apparatus import SLOTS
 from harness.guest.guest import Guest
 from harness.guest.qemu import Machine
 from harness.laboratory import Laboratory, Ready
-from harness.model import HostEntry, Step
+from harness.model.hosts import HostEntry
+from harness.model.scenarios import Step
 
 IMAGE = "debian-trixie"
 """The image of the cells that are timed."""

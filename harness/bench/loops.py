@@ -9,7 +9,9 @@ from harness.bench.figures import Figures, ratio, spread
 from harness.errors import GuestError
 from harness.images.catalog import ImageEntry, Recipe
 from harness.laboratory import Laboratory
-from harness.model import HostEntry, Observation, Scenario, Step, Verdict
+from harness.model.hosts import HostEntry
+from harness.model.observations import Observation, Verdict
+from harness.model.scenarios import Scenario, Step
 
 IMAGE = ImageEntry(
     name="benchmark",

@@ -19,7 +19,7 @@ from harness.errors import UsageError
 from harness.images import prepare
 from harness.intake import take_in_missing
 from harness.kernels import selection
-from harness.model import HostEntry
+from harness.model.hosts import HostEntry
 from harness.results.history import History
 from harness.results.retention import KEEP_DAYS, drop_runs
 from harness.store import Entry

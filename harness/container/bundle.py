@@ -18,7 +18,9 @@ from harness.container.scripts import DIRECTORY
 from harness.container.seccomp import Filter
 from harness.container.users import passwd_for
 from harness.errors import UsageError
-from harness.model import ContainerSpec, Engine, ImageConfig, Mount
+from harness.model.hosts import Engine
+from harness.model.images import ImageConfig
+from harness.model.scenarios import ContainerSpec, Mount
 
 OCI_VERSION = "1.0.2"
 ROOTFS = f"{DIRECTORY}/rootfs"

@@ -14,7 +14,9 @@ from harness.container.runtime import Runtime
 from harness.container.users import User
 from harness.errors import HarnessError, ImageError
 from harness.guest.guest import GuestCommandError
-from harness.model import ContainerSpec, Engine, ImageConfig
+from harness.model.hosts import Engine
+from harness.model.images import ImageConfig
+from harness.model.scenarios import ContainerSpec
 
 CANDIDATES = {
     Engine.PODMAN: ("crun-1.21", "crun-1.8", "crun-0.17"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.model import Engine
+from harness.model.hosts import Engine
 
 _MASKED = (
     "/proc/acpi",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.container import capabilities, scripts
-from harness.model import Cgroup
+from harness.model.hosts import Cgroup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

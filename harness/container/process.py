@@ -10,7 +10,9 @@ from harness.container import capabilities
 from harness.container.facts import Facts
 from harness.container.users import User
 from harness.errors import ImageError, UsageError
-from harness.model import ContainerSpec, Engine, ImageConfig
+from harness.model.hosts import Engine
+from harness.model.images import ImageConfig
+from harness.model.scenarios import ContainerSpec
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Both engines' (moby, oci/defaults.go; containers/common, pkg/config)."""

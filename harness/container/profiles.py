@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from harness.container import seccomp
 from harness.container.filtering import Traits
 from harness.errors import UsageError
-from harness.model import Engine
+from harness.model.hosts import Engine
 from harness.yamlfile import Text, did_you_mean, load, validate
 
 UNCONFINED = "unconfined"

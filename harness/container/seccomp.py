@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from harness.errors import ConfigError
-from harness.model import Engine
+from harness.model.hosts import Engine
 
 ERRNO = "SCMP_ACT_ERRNO"
 ALLOW = "SCMP_ACT_ALLOW"

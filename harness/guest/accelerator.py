@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.errors import GuestError, UsageError
 from harness.guest import qemu
 from harness.guest.qemu import Keeper, Machine
-from harness.model import Accelerator
+from harness.model.hosts import Accelerator
 from harness.store import Store, digest_of
 
 DEVICE = Path("/dev/kvm")

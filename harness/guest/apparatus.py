@@ -16,7 +16,7 @@ from harness.guest.qemu import Disk, Keeper, Machine
 from harness.kernels import initramfs, tools
 from harness.kernels.initramfs import Part
 from harness.kernels.tools import ToolSet, ToolSetSpec
-from harness.model import Host, Lock
+from harness.model.hosts import Host, Lock
 from harness.packages.download import Fetcher
 from harness.store import Store, digest_of
 

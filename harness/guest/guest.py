@@ -14,7 +14,7 @@ import paramiko
 from harness.errors import GuestDied, GuestError, HarnessError
 from harness.guest import qemu, ssh
 from harness.guest.ssh import Reply, Stream
-from harness.model import Accelerator, Host
+from harness.model.hosts import Accelerator, Host
 
 BOOT_LIMIT = {Accelerator.KVM: 30.0, Accelerator.TCG: 120.0}
 """Seconds from QEMU's start to init's last line; a busy machine is slow, a hang is longer."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from harness import process
 from harness.errors import GuestDied, GuestTimeout, ToolError
 from harness.guest import supervise
-from harness.model import Accelerator, Host
+from harness.model.hosts import Accelerator, Host
 
 PROGRAM = "qemu-system-x86_64"
 CONSOLE_LINES = 200

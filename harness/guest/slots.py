@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from filelock import FileLock, Timeout
 
 from harness.errors import UsageError
-from harness.model import Accelerator
+from harness.model.hosts import Accelerator
 from harness.store import Store
 
 RESERVE = 1 << 30

@@ -24,7 +24,7 @@ from harness.guest import qemu
 from harness.guest.guest import Guest
 from harness.guest.qemu import Keeper, Machine
 from harness.kernels.hosts import identity
-from harness.model import Accelerator
+from harness.model.hosts import Accelerator
 from harness.store import Store, digest_of
 
 SAVE_LIMIT = 60.0

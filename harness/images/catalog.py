@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from harness import defaults, oci, yamlfile
 from harness.errors import UsageError
 from harness.images.schema import CatalogForm, ImageForm, LockForm
-from harness.model import ImageConfig
+from harness.model.images import ImageConfig
 from harness.oci import Reference, Transport
 from harness.progress import Progress, Silent
 from harness.yamlfile import Document

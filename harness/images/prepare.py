@@ -11,7 +11,7 @@ from harness import oci, oci_layout
 from harness.images import recipe
 from harness.images.catalog import ImageEntry, Recipe
 from harness.images.disk import DISK_FORMAT, BuildGuest, build_disk
-from harness.model import Image
+from harness.model.images import Image
 from harness.oci import Reference, Resolved
 from harness.oci_layout import Layout, Limits
 from harness.packages.download import Fetcher

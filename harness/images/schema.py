@@ -6,7 +6,7 @@ from typing import Annotated
 
 import pydantic
 
-from harness.model import ImageConfig
+from harness.model.images import ImageConfig
 from harness.oci_forms import Digest
 from harness.yamlfile import Text
 

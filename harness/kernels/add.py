@@ -25,7 +25,7 @@ from harness.kernels.catalog import ALL, CATALOG_FILE, directories, load_catalog
 from harness.kernels.layout import MODULES, VMLINUZ
 from harness.kernels.pick import choose, is_wanted, without_usr
 from harness.kernels.schema import Name
-from harness.model import HostEntry, Kernel, LocalSource
+from harness.model.hosts import HostEntry, Kernel, LocalSource
 from harness.packages import deb, rpm
 from harness.packages.download import Fetcher
 

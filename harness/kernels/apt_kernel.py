@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from harness.errors import UnavailableError, VerificationError
 from harness.kernels.layout import MODULES, VMLINUZ
-from harness.model import AptSource, HostEntry, Lock
+from harness.model.hosts import AptSource, HostEntry, Lock
 from harness.packages import apt, closure, deb
 from harness.packages.download import Fetcher
 

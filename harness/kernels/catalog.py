@@ -14,7 +14,7 @@ from harness import defaults, yamlfile
 from harness.errors import UsageError
 from harness.kernels import bzimage
 from harness.kernels.schema import CatalogForm, KernelForm, MirrorsForm, Settings
-from harness.model import HostEntry, LocalSource
+from harness.model.hosts import HostEntry, LocalSource
 from harness.yamlfile import Document
 
 CATALOG_FILE = "catalog.yaml"

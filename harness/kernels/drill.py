@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from errno import EINVAL, ENOSYS
 
 from harness.errors import UsageError
-from harness.model import Drill, Host
+from harness.model.hosts import Drill, Host
 
 _ARCHES = {"x86_64": 0xC000003E, "i386": 0x40000003}
 """AUDIT_ARCH_X86_64 and AUDIT_ARCH_I386 (linux/audit.h)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from harness.kernels import drill
-from harness.model import Cgroup, Host, HostEntry, Kernel
+from harness.model.hosts import Cgroup, Host, HostEntry, Kernel
 from harness.store import digest_of
 
 CPU = "Haswell-noTSX,-pcid,-x2apic,-tsc-deadline,-invpcid"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from harness.kernels import drill, modules
 from harness.kernels.hosts import identity
-from harness.model import Host
+from harness.model.hosts import Host
 from harness.store import Store, digest_of
 
 _FORMAT = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from harness.model import Kernel
+from harness.model.hosts import Kernel
 from harness.store import sha256_of
 
 KIND = "kernels"

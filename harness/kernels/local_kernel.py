@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.kernels import bzimage
 from harness.kernels.layout import MODULES, VMLINUZ
-from harness.model import LocalSource, Lock
+from harness.model.hosts import LocalSource, Lock
 from harness.store import digest_of, sha256_of
 
 _KEPT = re.compile(r".*\.ko(\.xz|\.zst|\.gz)?|modules\.[^/]+")

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from harness import yamlfile
-from harness.model import Lock, LockedPackage
+from harness.model.hosts import Lock, LockedPackage
 from harness.yamlfile import Text
 
 KERNELS_LOCK = "kernels.lock.yaml"

@@ -11,7 +11,7 @@ from harness.errors import UnavailableError, UsageError
 from harness.kernels.lock import read_locks, update_locks
 from harness.kernels.sources import Resolver, resolve
 from harness.kernels.tools import ToolSetSpec, resolve_set
-from harness.model import HostEntry, LocalSource, Lock
+from harness.model.hosts import HostEntry, LocalSource, Lock
 from harness.yamlfile import did_you_mean
 
 

@@ -16,7 +16,8 @@ from harness import oci, oci_layers, oci_layout
 from harness.errors import ImageError, UsageError
 from harness.kernels.layout import MODULES, VMLINUZ
 from harness.kernels.pick import BOOT, choose, is_wanted, without_usr
-from harness.model import ImageConfig, Kernel, Lock, LockedPackage, OciSource
+from harness.model.hosts import Kernel, Lock, LockedPackage, OciSource
+from harness.model.images import ImageConfig
 from harness.oci_layout import Layout
 from harness.store import Store
 

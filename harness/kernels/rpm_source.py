@@ -15,7 +15,7 @@ from harness.errors import UnavailableError, UsageError
 from harness.kernels import tools
 from harness.kernels.lock import read_locks
 from harness.kernels.pick import Picker
-from harness.model import HostEntry, Lock, RpmSource
+from harness.model.hosts import HostEntry, Lock, RpmSource
 from harness.packages import pubkeys, rpm, rpmrepo
 from harness.packages.download import Expected, Fetcher
 from harness.packages.pubkeys import PublicKeys

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import pydantic
 
 from harness import oci
-from harness.model import AptSource, Cgroup, Engine, LocalSource, OciSource, RpmSource, Source
+from harness.model.hosts import AptSource, Cgroup, Engine, LocalSource, OciSource, RpmSource, Source
 from harness.yamlfile import Text
 
 ALTERNATIVE = "alternative"

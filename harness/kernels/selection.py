@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from harness.errors import UsageError
 from harness.kernels import bzimage
 from harness.kernels.schema import ALTERNATIVE
-from harness.model import HostEntry, LocalSource, Lock
+from harness.model.hosts import HostEntry, LocalSource, Lock
 from harness.yamlfile import did_you_mean
 
 DEFAULT_TAG = "default"

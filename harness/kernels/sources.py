@@ -11,7 +11,7 @@ from harness.kernels import apt_kernel, local_kernel, oci_source, rpm_source
 from harness.kernels.layout import KIND, kernel_at, seal
 from harness.kernels.lock import LockResult
 from harness.kernels.schema import describe
-from harness.model import (
+from harness.model.hosts import (
     AptSource,
     HostEntry,
     Kernel,

@@ -11,7 +11,7 @@ from harness import defaults, yamlfile
 from harness.errors import UnavailableError, UsageError
 from harness.kernels.lock import TOOLS_LOCK
 from harness.kernels.schema import ToolsForm
-from harness.model import AptSource, Lock, LockedPackage
+from harness.model.hosts import AptSource, Lock, LockedPackage
 from harness.packages import apt, closure, deb
 from harness.packages.download import Fetcher
 from harness.store import Store, digest_of

@@ -17,7 +17,7 @@ from pathlib import Path
 from debian import deb822
 
 from harness.errors import UnavailableError, UsageError, VerificationError
-from harness.model import AptSource, LockedPackage
+from harness.model.hosts import AptSource, LockedPackage
 from harness.packages import signature
 from harness.packages.download import Expected, Fetcher
 from harness.packages.index import Index

@@ -14,7 +14,7 @@ from debian import deb822
 from debian.debian_support import Version
 
 from harness.errors import UnavailableError, VerificationError
-from harness.model import LockedPackage
+from harness.model.hosts import LockedPackage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

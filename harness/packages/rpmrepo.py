@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UnavailableError, VerificationError
-from harness.model import LockedPackage
+from harness.model.hosts import LockedPackage
 from harness.packages import signature
 from harness.packages.createrepo import createrepo_c
 from harness.packages.download import Expected, Fetcher

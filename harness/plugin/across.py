@@ -8,7 +8,8 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.findings import Comparison
-from harness.model import Known, Observation
+from harness.model.observations import Observation
+from harness.model.scenarios import Known
 from harness.recall import find, recall
 from harness.results.runs import load_run
 from harness.trace import since

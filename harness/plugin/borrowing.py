@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
-from harness.model import HostEntry, Known, Observation
+from harness.model.hosts import HostEntry
+from harness.model.observations import Observation
+from harness.model.scenarios import Known
 from harness.plugin import settings
 from harness.plugin.knowledge import applying
 from harness.results.runs import RunDir, find_runs

@@ -11,7 +11,9 @@ import pytest
 
 from harness.errors import UsageError
 from harness.findings import Comparison, Kind
-from harness.model import HostEntry, Known, Observation
+from harness.model.hosts import HostEntry
+from harness.model.observations import Observation
+from harness.model.scenarios import Known
 from harness.plugin import settings
 from harness.plugin.borrowing import Lender, notes
 from harness.plugin.settings import Wanted

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import HarnessError
-from harness.model import HostEntry, Observation, Scenario
+from harness.model.hosts import HostEntry
+from harness.model.observations import Observation
+from harness.model.scenarios import Scenario
 from harness.plugin import settings
 from harness.plugin.reports import attach, cell_report, facts, judged
 from harness.plugin.session import session_of

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.kernels import selection
-from harness.model import HostEntry, Known, Observation, Scenario
+from harness.model.hosts import HostEntry
+from harness.model.observations import Observation
+from harness.model.scenarios import Known, Scenario
 from harness.scenarios import accepted
 from harness.verdicts.known import Judgement, judge
 

@@ -14,11 +14,13 @@ from typing import Any, NoReturn, TypeVar
 
 import pytest
 
-from harness import model
 from harness.errors import GuestError, HarnessError, UsageError
 from harness.guest.guest import Guest
 from harness.laboratory import not_run
-from harness.model import HostEntry, Observation, Scenario, Verdict
+from harness.model import scenarios
+from harness.model.hosts import HostEntry
+from harness.model.observations import Observation, Verdict
+from harness.model.scenarios import Scenario
 from harness.plugin.reports import BARE, attach, cell_report, facts
 from harness.plugin.session import Session, session_of
 from harness.report.failure import failure_text
@@ -312,7 +314,7 @@ def _outcome(report: Any, call: pytest.CallInfo[None]) -> tuple[Verdict, str, Ju
     said = call.excinfo.exconly().partition("\n")[0] if call.excinfo is not None else ""
     expected = getattr(report, "wasxfail", None)
     if expected is not None and report.skipped:
-        entry = model.Known(kernels="", reason=expected or "expected to fail")
+        entry = scenarios.Known(kernels="", reason=expected or "expected to fail")
         return Verdict.FAILED, said, Judgement(state=Known.COVERED, entry=entry)
     if report.skipped:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else said

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from harness.model import HostEntry, Observation, Scenario
+from harness.model.hosts import HostEntry
+from harness.model.observations import Observation
+from harness.model.scenarios import Scenario
 from harness.verdicts.views import RAN
 
 if TYPE_CHECKING:

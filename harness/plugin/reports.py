@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import HarnessError
-from harness.model import HostEntry, Known, Observation, Scenario
+from harness.model.hosts import HostEntry
+from harness.model.observations import Observation
+from harness.model.scenarios import Known, Scenario
 from harness.plugin import settings
 from harness.plugin.compared import Compared
 from harness.plugin.knowledge import applying

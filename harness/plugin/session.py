@@ -20,7 +20,9 @@ from harness.guest import accelerator
 from harness.guest.accelerator import Choice
 from harness.images import catalog as images
 from harness.laboratory import Laboratory
-from harness.model import Host, HostEntry, Observation, Scenario
+from harness.model.hosts import Host, HostEntry
+from harness.model.observations import Observation
+from harness.model.scenarios import Scenario
 from harness.plugin import settings
 from harness.plugin.across import earlier_of
 from harness.plugin.comparing import comparing_of

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.errors import StoreError
 from harness.findings import Comparison, Finding
-from harness.model import Observation
+from harness.model.observations import Observation
 from harness.report.matrix import Matrix, build
 from harness.results.history import COMPLETED, HISTORY, History
 from harness.results.meta import KernelFacts, Problem, Run, RunMeta

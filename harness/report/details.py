@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.findings import Difference, Field, Finding, Side
-from harness.model import Environment, Failure, Observation, Origin, StepResult
+from harness.model.observations import Environment, Failure, Observation, Origin, StepResult
 from harness.report.contents import Report, cell_file, console_file, findings_by_cell
 from harness.report.failure import ORIGINS, ending, how, typed
 from harness.report.looks import KINDS, LOOKS, tone

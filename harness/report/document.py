@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from harness.findings import Comparison, Kind
-from harness.model import Origin, Verdict
+from harness.model.observations import Origin, Verdict
 from harness.report.contents import Report, cell_file, findings_by_cell
 from harness.report.matrix import Cell, Note
 from harness.results.codec import encode

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from harness.model import Failure, Observation, Origin, ProcessEnd, StepResult, Verdict
+from harness.model.observations import Failure, Observation, Origin, ProcessEnd, StepResult, Verdict
 from harness.report.plain import clean, clean_lines, plural, shortened
 from harness.verdicts.enosys import ENOSYS, describe, distinct
 from harness.verdicts.outcome import outcome

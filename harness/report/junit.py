@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.model import Observation
+from harness.model.observations import Observation
 from harness.report.plain import clean
 from harness.verdicts.enosys import describe, distinct
 from harness.verdicts.outcome import Outcome

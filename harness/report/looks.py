@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.findings import Kind
-from harness.model import Verdict
+from harness.model.observations import Verdict
 from harness.verdicts.outcome import Outcome
 
 

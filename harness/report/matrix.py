@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness import model
-from harness.model import Observation, Verdict
+from harness.model import scenarios
+from harness.model.observations import Observation, Verdict
 from harness.report.plain import plural
 from harness.verdicts.enosys import NewEnosys, RowKey, distinct, new_in_row, row_of
 from harness.verdicts.known import Judgement
@@ -198,7 +198,7 @@ def _stale(
     return _gathered(found, names)
 
 
-def _describe(entry: model.Known) -> str:
+def _describe(entry: scenarios.Known) -> str:
     what = " ".join(filter(None, (entry.syscall, entry.errno, entry.program, entry.field)))
     step = f" in step {entry.where}" if entry.where else ""
     return f"{what or 'failure'}{step} no longer occurs; its reason was: {entry.reason}"

@@ -15,8 +15,8 @@ from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from harness import model
 from harness.errors import StoreError
+from harness.model.observations import Observation
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
@@ -76,7 +76,7 @@ def decode(kind: type[T], data: bytes) -> T:
 
 def observation_schema() -> dict[str, Any]:
     """Return the JSON schema of one cell's file."""
-    return schema_of(model.Observation)
+    return schema_of(Observation)
 
 
 def schema_of(kind: type) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from harness.errors import StoreError
 from harness.findings import Finding, Kind
-from harness.model import Observation
+from harness.model.observations import Observation
 from harness.results.codec import decode, encode
 from harness.results.database import PATIENCE, opened, transaction
 from harness.results.meta import Run, RunMeta

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.model import Known, LockedPackage, Observation
+from harness.model.hosts import LockedPackage
+from harness.model.observations import Observation
+from harness.model.scenarios import Known
 
 RUN_SCHEMA = 1
 """Version of the JSON that run.json is written in."""

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from harness.errors import StoreError
 from harness.findings import Comparison
-from harness.model import Observation
+from harness.model.observations import Observation
 from harness.results.codec import decode, encode
 from harness.results.files import link_whole, sweep, translated, write_whole
 from harness.results.meta import Problem, Run, RunMeta, RunRef

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from harness import yamlfile
-from harness.model import Known
+from harness.model.scenarios import Known
 from harness.results.files import write_whole
 from harness.scenarios.schema import KnownKeys
 

@@ -16,12 +16,9 @@ from harness.errors import GuestError
 from harness.guest.apparatus import Apparatus
 from harness.guest.guest import Guest
 from harness.guest.qemu import EMULATED
-from harness.model import (
-    Accelerator,
-    Observation,
-    Step,
-    Verdict,
-)
+from harness.model.hosts import Accelerator
+from harness.model.observations import Observation, Verdict
+from harness.model.scenarios import Step
 from harness.scenarios import too_old
 from harness.scenarios.confine import Confined, confine
 from harness.scenarios.observed import observed, signal_of, unmet

@@ -10,7 +10,7 @@ from harness.container import filtering, refusing, seccomp
 from harness.container.filtering import Traits
 from harness.container.profiles import Chosen
 from harness.container.seccomp import Filter
-from harness.model import Engine
+from harness.model.hosts import Engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

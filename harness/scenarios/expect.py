@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterator
 
-from harness.model import Expect, Step, TextExpect
+from harness.model.scenarios import Expect, Step, TextExpect
 
 _TAIL_LINES = 6
 _DIFF_LINES = 12

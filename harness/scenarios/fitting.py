@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.images import catalog
 from harness.images.catalog import ImageEntry
-from harness.model import Scenario
+from harness.model.scenarios import Scenario
 from harness.oci import Reference, Transport
 from harness.scenarios.detect import is_scenario_file
 from harness.scenarios.load import load_file

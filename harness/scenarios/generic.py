@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.model import Image, Scenario, Service, Step
+from harness.model.images import Image
+from harness.model.scenarios import Scenario, Service, Step
 
 FILE = "generic"
 """In the place of a file's name."""

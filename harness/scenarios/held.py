@@ -16,7 +16,8 @@ from harness.container.runtime import RuntimeFailure
 from harness.errors import ConfigError, GuestError, HarnessError, UsageError
 from harness.guest.apparatus import Apparatus
 from harness.guest.guest import Guest
-from harness.model import Expect, Observation, Scenario, Step, Verdict
+from harness.model.observations import Observation, Verdict
+from harness.model.scenarios import Expect, Scenario, Step
 from harness.scenarios.cell import armed, collect, setting_of
 from harness.scenarios.load import scenarios_of
 from harness.scenarios.observed import observed

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from harness import yamlfile
 from harness.errors import ConfigError
-from harness.model import (
+from harness.model.hosts import Engine
+from harness.model.scenarios import (
     ContainerSpec,
-    Engine,
     Expect,
     Known,
     Mount,

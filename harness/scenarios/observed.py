@@ -6,17 +6,15 @@ from dataclasses import replace
 from signal import Signals
 
 from harness.kernels import drill
-from harness.model import (
-    ContainerSpec,
+from harness.model.observations import (
     Environment,
     Failure,
     Observation,
     ProcessEnd,
-    Scenario,
-    Step,
     StepResult,
     Verdict,
 )
+from harness.model.scenarios import ContainerSpec, Scenario, Step
 from harness.results.codec import encode
 from harness.scenarios import expect
 from harness.scenarios.request import Instruments, Notebook, Request

@@ -12,11 +12,9 @@ from harness.container.filtering import Traits
 from harness.container.profiles import Chosen
 from harness.container.runtime import ImageFiles
 from harness.guest.qemu import Machine
-from harness.model import (
-    Image,
-    Scenario,
-    StepResult,
-)
+from harness.model.images import Image
+from harness.model.observations import StepResult
+from harness.model.scenarios import Scenario
 from harness.scenarios.confine import Confined
 from harness.scenarios.sitting import Done
 from harness.scenarios.survey import Survey

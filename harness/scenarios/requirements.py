@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.model import Cgroup
+from harness.model.hosts import Cgroup
 from harness.scenarios.survey import Survey
 
 

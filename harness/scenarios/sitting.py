@@ -22,7 +22,10 @@ from harness.container.runtime import (
 )
 from harness.container.seccomp import Filter
 from harness.guest.guest import Guest
-from harness.model import SERVICE, ContainerSpec, Engine, ImageConfig, Service, Step, StepResult
+from harness.model.hosts import Engine
+from harness.model.images import ImageConfig
+from harness.model.observations import SERVICE, StepResult
+from harness.model.scenarios import ContainerSpec, Service, Step
 from harness.trace.recorder import Recording
 
 COULD_NOT_RUN = "the runtime could not run it"

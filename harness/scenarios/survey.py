@@ -13,7 +13,7 @@ from harness.guest.apparatus import Apparatus
 from harness.guest.guest import Guest
 from harness.guest.qemu import Machine
 from harness.kernels.hosts import identity
-from harness.model import Accelerator, Host
+from harness.model.hosts import Accelerator, Host
 from harness.results.codec import decode, encode
 from harness.store import digest_of
 from harness.trace.census import Census, CensusTaker

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
-from harness.model import Failure, Origin, ProcessEnd
+from harness.model.observations import Failure, Origin, ProcessEnd
 from harness.trace.operations import UNKNOWN_OPERATION, Operations
 from harness.trace.plan import EXITS32, Armed, Plan
 from harness.trace.records import End, Tally, Trace, text

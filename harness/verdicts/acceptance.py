@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from harness.findings import Difference, Field, Finding, Kind
-from harness.model import Known
+from harness.model.scenarios import Known
 from harness.scenarios.accepted import Accepted
 
 _ACCEPTABLE = frozenset({Kind.BROKEN, Kind.DEGRADED, Kind.CHANGED})

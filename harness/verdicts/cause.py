@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from harness.findings import Cause
-from harness.model import Failure, Observation, Origin, ProcessEnd
+from harness.model.observations import Failure, Observation, Origin, ProcessEnd
 from harness.trace.noise import is_quiet
 from harness.verdicts.processes import calls_of, failed_processes
 from harness.verdicts.profile import is_timing, key_of

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.findings import Difference, Field, Finding, Kind, Side
-from harness.model import Known, Observation, Verdict
+from harness.model.observations import Observation, Verdict
+from harness.model.scenarios import Known
 from harness.verdicts import known as known_differences
 from harness.verdicts.cause import cause_of
 from harness.verdicts.differences import Factors, Found, found, two_ways

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from harness.findings import Cause, Field, Finding
-from harness.model import Observation, Origin, Verdict
+from harness.model.observations import Observation, Origin, Verdict
 from harness.verdicts.enosys import ENOSYS
 from harness.verdicts.views import RAN
 

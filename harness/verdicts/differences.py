@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from harness.findings import Difference, Field
-from harness.model import Failure, Observation, StepResult
+from harness.model.observations import Failure, Observation, StepResult
 from harness.verdicts.enosys import ENOSYS, Coped, coped_of
 from harness.verdicts.profile import CallKey, is_complete
 from harness.verdicts.views import Key, Line, Recorded, Spot, View, differing

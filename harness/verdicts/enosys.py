@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.model import Failure, Observation, Origin
+from harness.model.observations import Failure, Observation, Origin
 from harness.verdicts.processes import ended_well, met
 
 ENOSYS = "ENOSYS"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from harness import model
 from harness.findings import Difference
-from harness.model import Failure, Observation, Verdict
+from harness.model import scenarios
+from harness.model.observations import Failure, Observation, Verdict
 from harness.verdicts.outcome import Known
 from harness.verdicts.processes import ended_well
 
@@ -19,15 +19,15 @@ class Judgement:
     """What the known differences say of a cell."""
 
     state: Known = Known.NO
-    entry: model.Known | None = None
+    entry: scenarios.Known | None = None
     """The entry that covers the failure, or that said there would be one."""
-    stale: tuple[model.Known, ...] = ()
+    stale: tuple[scenarios.Known, ...] = ()
     """Entries that apply to this kernel and of which nothing happened."""
 
 
 def judge(
     observation: Observation,
-    entries: Iterable[model.Known],
+    entries: Iterable[scenarios.Known],
     applies: Callable[[str], bool],
 ) -> Judgement:
     """Compare a cell with the known differences of its scenario.
@@ -50,7 +50,7 @@ def judge(
     return Judgement(state=Known.NO if said is None else Known.COVERED, entry=said, stale=stale)
 
 
-def matches(entry: model.Known, failure: Failure) -> bool:
+def matches(entry: scenarios.Known, failure: Failure) -> bool:
     """Whether a failing call is the one that a known difference names."""
     return (
         entry.syscall in ("", failure.name)
@@ -59,7 +59,7 @@ def matches(entry: model.Known, failure: Failure) -> bool:
     )
 
 
-def covers(entry: model.Known, observation: Observation) -> bool:
+def covers(entry: scenarios.Known, observation: Observation) -> bool:
     """Whether a known difference explains that a cell failed."""
     if entry.where or entry.field not in ("", "verdict", observation.verdict.value):
         return False
@@ -71,7 +71,7 @@ def covers(entry: model.Known, observation: Observation) -> bool:
     )
 
 
-def explains(entry: model.Known, difference: Difference, step: str) -> bool:
+def explains(entry: scenarios.Known, difference: Difference, step: str) -> bool:
     """Whether a difference between two sides is the known one; ``step`` is its step's name."""
     if entry.where not in ("", step):
         return False
@@ -87,7 +87,7 @@ def explains(entry: model.Known, difference: Difference, step: str) -> bool:
     )
 
 
-def is_stale(entry: model.Known, observation: Observation) -> bool:
+def is_stale(entry: scenarios.Known, observation: Observation) -> bool:
     """Whether nothing of what a known difference says of a cell happened in it.
 
     One about outputs is never stale by the cell alone: see :func:`about_outputs`.
@@ -99,14 +99,14 @@ def is_stale(entry: model.Known, observation: Observation) -> bool:
     return not any(matches(entry, failure) for failure in observation.failures)
 
 
-def about_outputs(entry: model.Known) -> bool:
+def about_outputs(entry: scenarios.Known) -> bool:
     """Whether an entry is about what only a comparison shows."""
     return not _names_call(entry) and not _about_verdict(entry)
 
 
-def _names_call(entry: model.Known) -> bool:
+def _names_call(entry: scenarios.Known) -> bool:
     return bool(entry.syscall or entry.errno or entry.program)
 
 
-def _about_verdict(entry: model.Known) -> bool:
+def _about_verdict(entry: scenarios.Known) -> bool:
     return not _names_call(entry) and not entry.where and entry.field in ("", "verdict", *Verdict)

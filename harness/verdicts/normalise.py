@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import NamedTuple
 
-from harness.model import Observation
+from harness.model.observations import Observation
 
 NEAR = timedelta(days=2)
 """A date this near to the cell's own beginning is taken for a clock that was read; another one

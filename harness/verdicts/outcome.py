@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from harness.model import Verdict
+from harness.model.observations import Verdict
 
 FAILED_STATUS = 1
 """Exit status when a cell failed: pytest's own for failed tests."""

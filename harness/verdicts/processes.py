@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.model import Failure, Observation, ProcessEnd, StepResult, Verdict
+from harness.model.observations import Failure, Observation, ProcessEnd, StepResult, Verdict
 
 
 def failed(end: ProcessEnd) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from harness.model import Failure, Observation, Origin
+from harness.model.observations import Failure, Observation, Origin
 
 # fmt: off
 _WAITING = frozenset({

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from harness.findings import Comparison, Finding
-from harness.model import Observation
+from harness.model.observations import Observation
 from harness.results.meta import Run
 from harness.verdicts.compare import Terms, compare
 from harness.verdicts.unlike import Asked

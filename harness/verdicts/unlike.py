@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.model import Environment, Observation
+from harness.model.observations import Environment, Observation
 
 
 class Asked(StrEnum):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.findings import Field
-from harness.model import SERVICE, Failure, Observation, StepResult, Verdict
+from harness.model.observations import SERVICE, Failure, Observation, StepResult, Verdict
 from harness.verdicts.normalise import Replacement, messages_of, normaliser
 from harness.verdicts.profile import CallKey, profile_of
 

@@ -11,7 +11,7 @@ from harness.assembly import Assembly, Options
 from harness.doctor import examine
 from harness.guest import accelerator
 from harness.guest.accelerator import Choice
-from harness.model import Accelerator
+from harness.model.hosts import Accelerator
 
 PROGRAM = Path(sys.executable).with_name("harness")
 NEEDED = ("qemu-system-x86_64", "gpgv")

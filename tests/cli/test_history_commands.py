@@ -9,7 +9,7 @@ import pytest
 from observations import redis_broken
 from pastnights import cell, record, run_id
 
-from harness.model import Verdict
+from harness.model.observations import Verdict
 
 PROGRAM = Path(sys.executable).with_name("harness")
 

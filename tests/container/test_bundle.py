@@ -12,7 +12,9 @@ from harness.container.capabilities import NAMES, bounding
 from harness.container.facts import Facts, parse
 from harness.container.users import User
 from harness.errors import ImageError, UsageError
-from harness.model import Cgroup, ContainerSpec, Engine, ImageConfig, Mount
+from harness.model.hosts import Cgroup, Engine
+from harness.model.images import ImageConfig
+from harness.model.scenarios import ContainerSpec, Mount
 
 FACTS = Facts(
     release="6.12.1",

@@ -11,7 +11,7 @@ from harness.container import seccomp
 from harness.container.choice import CANDIDATES
 from harness.container.profiles import Catalogue, Chosen, derive
 from harness.errors import ConfigError, UsageError
-from harness.model import Engine
+from harness.model.hosts import Engine
 
 BASE = json.dumps(
     {

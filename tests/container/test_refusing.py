@@ -11,7 +11,7 @@ from harness.container import seccomp
 from harness.container.filtering import Traits, answer, fit
 from harness.container.profiles import Chosen
 from harness.errors import UsageError
-from harness.model import Engine
+from harness.model.hosts import Engine
 from harness.scenarios.confine import Confined, confine
 
 NUMBERS = {"read": 0, "openat": 257, "clone3": 435, "mseal": 462}

@@ -14,7 +14,9 @@ from harness.container.process import Settings, to_oci
 from harness.container.runtime import Container, Runtime, RuntimeFailure
 from harness.guest.guest import Guest
 from harness.guest.qemu import Machine
-from harness.model import Cgroup, ContainerSpec, Engine, ImageConfig, Mount
+from harness.model.hosts import Cgroup, Engine
+from harness.model.images import ImageConfig
+from harness.model.scenarios import ContainerSpec, Mount
 
 pytestmark = pytest.mark.guest
 

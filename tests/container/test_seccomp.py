@@ -8,7 +8,7 @@ import pytest
 from harness.container import seccomp
 from harness.container.filtering import Traits, answer, fit, refusable
 from harness.errors import ConfigError
-from harness.model import Engine
+from harness.model.hosts import Engine
 
 NUMBERS = {"read": 0, "ptrace": 101, "mount": 165, "personality": 135, "clone3": 435, "mseal": 462}
 CRUN = Traits(newest=466)

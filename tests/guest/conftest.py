@@ -9,7 +9,8 @@ import pytest
 from harness.assembly import Assembly, Options
 from harness.images import catalog
 from harness.laboratory import Laboratory
-from harness.model import ContainerSpec, Observation, Scenario, Step
+from harness.model.observations import Observation
+from harness.model.scenarios import ContainerSpec, Scenario, Step
 
 Observe = Callable[..., Observation]
 

@@ -13,7 +13,9 @@ from harness.images import catalog
 from harness.kernels.hosts import host_of
 from harness.kernels.lock import LockResult
 from harness.laboratory import Laboratory
-from harness.model import Host, HostEntry, Kernel, Lock, Observation, Scenario
+from harness.model.hosts import Host, HostEntry, Kernel, Lock
+from harness.model.observations import Observation
+from harness.model.scenarios import Scenario
 
 
 class ChangedHosts(Assembly):

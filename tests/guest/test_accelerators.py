@@ -8,7 +8,7 @@ import pytest
 
 from harness.guest import accelerator
 from harness.laboratory import Laboratory
-from harness.model import Accelerator
+from harness.model.hosts import Accelerator
 from harness.store import Store
 
 pytestmark = pytest.mark.guest

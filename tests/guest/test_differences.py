@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.findings import Difference, Field, Finding, Kind
-from harness.model import Origin
+from harness.model.observations import Origin
 from harness.results.runs import load_comparison, load_run
 
 pytestmark = pytest.mark.guest

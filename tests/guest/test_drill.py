@@ -13,7 +13,7 @@ from guest.conftest import Observe, one_step
 
 from harness.kernels.drill import RELEASES
 from harness.laboratory import Laboratory
-from harness.model import Failure, Observation, Origin, Verdict
+from harness.model.observations import Failure, Observation, Origin, Verdict
 
 pytestmark = pytest.mark.guest
 

@@ -13,7 +13,8 @@ from harness import defaults
 from harness.assembly import Assembly, Options
 from harness.kernels.lock import KERNELS_LOCK, read_locks, write_locks
 from harness.laboratory import Laboratory
-from harness.model import Observation, Origin, Scenario, Verdict
+from harness.model.observations import Observation, Origin, Verdict
+from harness.model.scenarios import Scenario
 from harness.verdicts.unlike import Asked, unlike
 
 pytestmark = pytest.mark.guest

@@ -13,7 +13,8 @@ from guest.conftest import Observe, one_step
 
 from harness.guest.guest import Guest
 from harness.laboratory import Laboratory
-from harness.model import Scenario, Step, Verdict
+from harness.model.observations import Verdict
+from harness.model.scenarios import Scenario, Step
 
 pytestmark = pytest.mark.guest
 

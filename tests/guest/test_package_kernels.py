@@ -17,7 +17,8 @@ from harness import defaults
 from harness.assembly import Options
 from harness.kernels import catalog, modules, sources
 from harness.kernels.lock import KERNELS_LOCK, read_locks
-from harness.model import HostEntry, Kernel, Lock, Verdict
+from harness.model.hosts import HostEntry, Kernel, Lock
+from harness.model.observations import Verdict
 from harness.packages.download import Fetcher
 from harness.store import Store, default_root
 

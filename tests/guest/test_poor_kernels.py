@@ -11,7 +11,7 @@ from guest.laboratories import ChangedHosts, laboratory, observe
 
 from harness.assembly import Options
 from harness.laboratory import Laboratory
-from harness.model import Origin, Verdict
+from harness.model.observations import Origin, Verdict
 from harness.report import matrix
 
 pytestmark = pytest.mark.guest

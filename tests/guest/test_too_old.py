@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from guest.conftest import Observe, one_step
 
-from harness.model import Verdict
+from harness.model.observations import Verdict
 
 pytestmark = pytest.mark.guest
 

@@ -6,7 +6,9 @@ import pytest
 from guest.conftest import Observe, one_step
 
 from harness.laboratory import Laboratory
-from harness.model import Engine, Failure, Observation, Origin, Scenario, Step, Verdict
+from harness.model.hosts import Engine
+from harness.model.observations import Failure, Observation, Origin, Verdict
+from harness.model.scenarios import Scenario, Step
 
 pytestmark = pytest.mark.guest
 

@@ -11,7 +11,7 @@ from harness.errors import UsageError
 from harness.guest import accelerator, qemu
 from harness.guest.accelerator import Choice
 from harness.guest.qemu import Keeper, Machine
-from harness.model import Accelerator, Cgroup, Engine, Host, Kernel
+from harness.model.hosts import Accelerator, Cgroup, Engine, Host, Kernel
 from harness.store import Store
 
 

@@ -10,7 +10,7 @@ import pytest
 from harness.errors import ToolError
 from harness.guest import qemu
 from harness.guest.qemu import Disk, Machine
-from harness.model import Accelerator, Cgroup, Engine, Host, Kernel
+from harness.model.hosts import Accelerator, Cgroup, Engine, Host, Kernel
 
 KERNEL = Kernel(release="5.0", vmlinuz=Path("/k/vmlinuz"), modules=None, digest="d", origin="o")
 MACHINE = Machine(

@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.guest import slots
-from harness.model import Accelerator
+from harness.model.hosts import Accelerator
 from harness.store import Store
 
 

@@ -11,7 +11,7 @@ from ociimages import Builder, Registry
 from harness.errors import ConfigError, UnavailableError, UsageError
 from harness.images import catalog
 from harness.images.catalog import Recipe
-from harness.model import ImageConfig
+from harness.model.images import ImageConfig
 from harness.oci import Reference
 
 DEFAULTS = {

@@ -16,7 +16,7 @@ from harness.images import prepare, recipe
 from harness.images.catalog import ImageEntry, Recipe, RecipeFile
 from harness.images.prepare import Workshop
 from harness.images.rootfs import rewrite
-from harness.model import ImageConfig
+from harness.model.images import ImageConfig
 from harness.packages.download import Fetcher, Limits
 from harness.progress import Silent
 from harness.store import Store

@@ -10,7 +10,7 @@ from rpmrepository import Repository, el8
 from harness.errors import ConfigError, HarnessError, UsageError, VerificationError
 from harness.kernels import add, catalog, sources
 from harness.kernels.selection import select
-from harness.model import Kernel, LocalSource
+from harness.model.hosts import Kernel, LocalSource
 from harness.packages.download import Fetcher
 
 RELEASE = "6.18.0-mine"

@@ -8,7 +8,7 @@ from aptarchive import bzimage, yaml
 from harness.errors import ConfigError, UsageError
 from harness.kernels import catalog
 from harness.kernels.schema import AptForm
-from harness.model import AptSource, Cgroup, Engine, LocalSource, OciSource, RpmSource
+from harness.model.hosts import AptSource, Cgroup, Engine, LocalSource, OciSource, RpmSource
 
 BASE = """
     defaults:

@@ -9,7 +9,7 @@ import pytest
 from harness.errors import UsageError
 from harness.kernels import catalog, drill, hosts
 from harness.kernels.drill import RELEASES
-from harness.model import Cgroup, HostEntry, Kernel, LocalSource
+from harness.model.hosts import Cgroup, HostEntry, Kernel, LocalSource
 from harness.trace.syscalls import Syscalls
 
 X86_64, I386, ARM64 = 0xC000003E, 0x40000003, 0xC00000B7

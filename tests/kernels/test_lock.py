@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import ConfigError
 from harness.kernels.lock import read_locks, update_locks, write_locks
-from harness.model import Lock, LockedPackage
+from harness.model.hosts import Lock, LockedPackage
 
 
 def lock(release: str, version: str = "1:1.0~rc1-1", architecture: str = "amd64") -> Lock:

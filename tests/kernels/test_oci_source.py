@@ -13,7 +13,7 @@ from ociimages import Builder, Member, Registry, running_registry, tar_of
 from harness.errors import ConfigError, ImageError, UnavailableError
 from harness.kernels import catalog, oci_source, sources
 from harness.kernels.lock import read_locks, write_locks
-from harness.model import HostEntry, Kernel, OciSource
+from harness.model.hosts import HostEntry, Kernel, OciSource
 from harness.packages.download import Fetcher
 from harness.store import Store
 

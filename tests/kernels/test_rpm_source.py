@@ -27,7 +27,7 @@ from harness.errors import HarnessError, UnavailableError, UsageError, Verificat
 from harness.kernels import catalog, sources, tools
 from harness.kernels.lock import read_locks, write_locks
 from harness.kernels.schema import describe
-from harness.model import HostEntry, Kernel, Lock, RpmSource
+from harness.model.hosts import HostEntry, Kernel, Lock, RpmSource
 from harness.packages.download import Fetcher, Limits
 from harness.packages.signature import Keyring
 from harness.store import Store

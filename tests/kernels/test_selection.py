@@ -7,7 +7,7 @@ from aptarchive import bzimage
 
 from harness.errors import UsageError
 from harness.kernels.selection import applies, select, version_in
-from harness.model import HostEntry, LocalSource, Lock, OciSource
+from harness.model.hosts import HostEntry, LocalSource, Lock, OciSource
 
 
 def entry(name: str, *tags: str, aliases: tuple[str, ...] = ()) -> HostEntry:

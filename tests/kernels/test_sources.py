@@ -12,7 +12,7 @@ from harness.kernels import hosts, sources
 from harness.kernels.layout import content_digest
 from harness.kernels.lock import read_locks, write_locks
 from harness.kernels.locking import lock_kernels
-from harness.model import Cgroup, HostEntry, LocalSource
+from harness.model.hosts import Cgroup, HostEntry, LocalSource
 from harness.packages.download import Fetcher
 from harness.store import Store
 

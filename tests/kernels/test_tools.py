@@ -13,7 +13,7 @@ from harness.kernels.lock import read_locks
 from harness.kernels.locking import lock_tools
 from harness.kernels.sources import Resolver
 from harness.kernels.tools import ToolSetSpec
-from harness.model import Lock
+from harness.model.hosts import Lock
 from harness.packages.download import Fetcher
 from harness.store import Store
 

@@ -16,7 +16,8 @@ from dataclasses import replace
 import harness.plugin.session as sessions
 from harness.guest.accelerator import Choice
 from harness.laboratory import Laboratory, not_run
-from harness.model import Accelerator, Failure, Origin, ProcessEnd, Verdict
+from harness.model.hosts import Accelerator
+from harness.model.observations import Failure, Origin, ProcessEnd, Verdict
 
 
 class Scripted(Laboratory):

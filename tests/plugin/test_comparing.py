@@ -22,8 +22,9 @@ from dataclasses import replace
 import harness.plugin.session as sessions
 from harness.guest.accelerator import Choice
 from harness.laboratory import Laboratory, not_run
-from harness.model import (Accelerator, Engine, Environment, Failure, Origin, ProcessEnd,
-                           StepResult, Verdict)
+from harness.model.hosts import Accelerator, Engine
+from harness.model.observations import Environment, Failure, Origin
+from harness.model.observations import ProcessEnd, StepResult, Verdict
 
 counter = itertools.count()
 OLD = "5.10"

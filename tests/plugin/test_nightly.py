@@ -37,7 +37,8 @@ from pathlib import Path
 import harness.plugin.session as sessions
 from harness.guest.accelerator import Choice
 from harness.laboratory import Laboratory, not_run
-from harness.model import Accelerator, Verdict
+from harness.model.hosts import Accelerator
+from harness.model.observations import Verdict
 
 
 class Dictated(Laboratory):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError
-from harness.model import Service
+from harness.model.scenarios import Service
 from harness.scenarios.held import scenario_of
 
 

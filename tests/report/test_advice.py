@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.findings import Cause, Difference, Field, Finding, Kind, Side
-from harness.model import Origin
+from harness.model.observations import Origin
 from harness.report.advice import advice_text
 from harness.verdicts.upgrade import Advice, advise
 

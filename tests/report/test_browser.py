@@ -14,7 +14,7 @@ from observations import observation, redis_broken, unavailable
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from recorded import compared, nasty, record
 
-from harness.model import Verdict
+from harness.model.observations import Verdict
 from harness.report import contents, files
 from harness.report.contents import TrendPoint
 from harness.report.files import Format

@@ -6,7 +6,8 @@ from observations import observation, redis_broken
 from recorded import NEW, OLD, compared, record
 
 from harness.findings import Kind
-from harness.model import Known, Verdict
+from harness.model.observations import Verdict
+from harness.model.scenarios import Known
 from harness.report.contents import findings_by_cell, lacking, load, reference
 from harness.results.history import HISTORY, Counted, History, State
 from harness.results.meta import KernelFacts

@@ -6,7 +6,9 @@ from typing import Any
 from observations import environment, failure, observation, redis_broken, step
 
 from harness.findings import Comparison
-from harness.model import Engine, Known, Observation, Verdict
+from harness.model.hosts import Engine
+from harness.model.observations import Observation, Verdict
+from harness.model.scenarios import Known
 from harness.report.differences import render
 from harness.verdicts.compare import Terms
 from harness.verdicts.sides import compare_sides

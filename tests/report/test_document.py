@@ -8,7 +8,7 @@ from observations import observation, redis_broken, schema
 from recorded import compared, nasty, record
 
 from harness.findings import Kind
-from harness.model import Verdict
+from harness.model.observations import Verdict
 from harness.report.contents import load
 from harness.report.document import REPORT_SCHEMA, Document, document, render
 from harness.results.codec import decode, schema_of

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from observations import end, environment, failure, observation, redis_broken, step
 
-from harness.model import Observation, Origin, Verdict
+from harness.model.observations import Observation, Origin, Verdict
 from harness.report.failure import failure_text
 
 BROKEN = """\

@@ -13,7 +13,7 @@ import pytest
 from observations import environment, observation, redis_broken, step, unavailable
 from recorded import NASTY, compared, nasty, record
 
-from harness.model import Verdict
+from harness.model.observations import Verdict
 from harness.report import contents, files, html
 from harness.report.files import Format
 from harness.report.html import render

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from observations import failure, observation, unavailable
 
-from harness.model import Origin, Verdict
+from harness.model.observations import Origin, Verdict
 from harness.report.junit import properties
 from harness.verdicts.outcome import outcome
 

@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from observations import observation, redis_broken, unavailable
 from recorded import compared, nasty, record
 
-from harness.model import Verdict
+from harness.model.observations import Verdict
 from harness.report.contents import load
 from harness.report.markdown import escaped, render
 from harness.report.plain import clean

@@ -9,8 +9,8 @@ from observations import (
     unavailable,
 )
 
-from harness.model import Known as Entry
-from harness.model import Observation, Verdict
+from harness.model.observations import Observation, Verdict
+from harness.model.scenarios import Known as Entry
 from harness.report.matrix import Note, build
 from harness.verdicts.known import Judgement, judge
 from harness.verdicts.outcome import exit_status

@@ -6,7 +6,7 @@ from markdown_it import MarkdownIt
 from pastnights import run_id
 
 from harness.findings import Cause, Difference, Field, Finding, Kind, Side
-from harness.model import Origin
+from harness.model.observations import Origin
 from harness.nights import Change, Night, Standing, Unlearnt
 from harness.report.nights import date_of, markdown, text
 from harness.results.timeline import Renewed

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from observations import KERNELS, failure, observation, redis_broken, unavailable
 
-from harness.model import Known as Entry
-from harness.model import Observation, Verdict
+from harness.model.observations import Observation, Verdict
+from harness.model.scenarios import Known as Entry
 from harness.report.matrix import build
 from harness.report.terminal import render
 from harness.verdicts.known import Judgement, judge

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from observations import failure, observation, redis_broken, schema, step, unavailable
 
 from harness.errors import StoreError
-from harness.model import OBSERVATION_SCHEMA, Observation
+from harness.model.observations import OBSERVATION_SCHEMA, Observation
 from harness.results.codec import decode, encode, observation_schema, schema_of
 from harness.results.meta import RunMeta
 

@@ -8,7 +8,7 @@ from observations import observation, redis_broken
 
 from harness.errors import StoreError, UsageError
 from harness.findings import Finding, Kind, Side
-from harness.model import Observation
+from harness.model.observations import Observation
 from harness.results.database import opened
 from harness.results.exchange import export_history, import_history
 from harness.results.history import Counted, History, State

@@ -8,7 +8,7 @@ from observations import failure, observation, redis_broken
 
 from harness.errors import StoreError
 from harness.findings import Finding, Kind, Side
-from harness.model import Observation, Verdict
+from harness.model.observations import Observation, Verdict
 from harness.results.history import Counted, History, State
 from harness.results.meta import RunMeta
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from observations import DOCS, KERNELS, check, observation, redis_broken
 
 from harness.errors import StoreError
-from harness.model import LockedPackage, Verdict
+from harness.model.hosts import LockedPackage
+from harness.model.observations import Verdict
 from harness.results.codec import encode, observation_schema
 from harness.results.files import sweep
 from harness.results.meta import ImageFacts, KernelFacts, RunMeta
@@ -104,7 +105,7 @@ def test_results_made_in_somebodys_repository_are_not_for_their_version_control(
 def test_several_processes_write_cells_of_one_run(run: RunDir) -> None:
     code = """if True:
         import pathlib, sys
-        from harness.model import Observation
+        from harness.model.observations import Observation
         from harness.results.codec import decode
         from harness.results.runs import RunDir
         run = RunDir(pathlib.Path(sys.argv[1]))

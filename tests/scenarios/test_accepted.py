@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError
-from harness.model import Known
+from harness.model.scenarios import Known
 from harness.scenarios.accepted import FILE, Accepted, add, load, of_cell
 
 TEXT = """\

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.model import Scenario
+from harness.model.scenarios import Scenario
 from harness.scenarios.detect import is_scenario_file
 from harness.scenarios.load import load_file
 

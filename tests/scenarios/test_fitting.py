@@ -7,7 +7,8 @@ import pytest
 from harness.errors import UsageError
 from harness.images import catalog
 from harness.images.catalog import ImageEntry, Recipe
-from harness.model import Image, ImageConfig, Scenario, Step
+from harness.model.images import Image, ImageConfig
+from harness.model.scenarios import Scenario, Step
 from harness.scenarios.fitting import collect, fitting, named
 from harness.scenarios.generic import generic
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from harness.container.facts import Facts
-from harness.model import Cgroup
+from harness.model.hosts import Cgroup
 from harness.scenarios.requirements import missing
 from harness.scenarios.survey import Survey
 from harness.trace.census import Census

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from harness.model import Expect, Step, TextExpect
+from harness.model.scenarios import Expect, Step, TextExpect
 from harness.scenarios.expect import unmet
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from harness.errors import ConfigError
-from harness.model import Engine, Scenario
+from harness.model.hosts import Engine
+from harness.model.scenarios import Scenario
 from harness.scenarios.load import load_file
 from harness.scenarios.schema import ScenarioKeys, StepKeys
 from harness.scenarios.values import UNLIMITED

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError
-from harness.model import Scenario
+from harness.model.scenarios import Scenario
 from harness.scenarios.load import load_file
 
 

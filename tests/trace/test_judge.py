@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from harness.model import Origin
+from harness.model.observations import Origin
 from harness.trace.judge import Evidence, Judge, errno_name, rule, signal_name
 from harness.trace.operations import Operations
 from harness.trace.plan import OPEN, Armed, Plan

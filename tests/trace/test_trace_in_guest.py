@@ -13,7 +13,8 @@ from harness.guest.guest import Guest
 from harness.guest.qemu import Machine
 from harness.kernels import catalog, hosts, sources, tools
 from harness.kernels.lock import KERNELS_LOCK, read_locks
-from harness.model import Accelerator, Failure, Origin, ProcessEnd
+from harness.model.hosts import Accelerator
+from harness.model.observations import Failure, Origin, ProcessEnd
 from harness.packages.download import Fetcher
 from harness.store import Store, default_root
 from harness.trace.census import Census, CensusTaker

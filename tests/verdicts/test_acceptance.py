@@ -3,7 +3,7 @@ from __future__ import annotations
 from observations import failure, observation, redis_broken, step
 
 from harness.findings import Kind
-from harness.model import Observation, Verdict
+from harness.model.observations import Observation, Verdict
 from harness.scenarios.accepted import Accepted, of_cell
 from harness.verdicts.acceptance import proposals
 from harness.verdicts.compare import Terms, compare

@@ -3,7 +3,7 @@ from __future__ import annotations
 from observations import end, failure, observation, redis_broken
 
 from harness.findings import Cause
-from harness.model import Observation, Origin, Verdict
+from harness.model.observations import Observation, Origin, Verdict
 from harness.verdicts.cause import cause_of
 
 

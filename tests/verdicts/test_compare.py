@@ -7,7 +7,9 @@ import pytest
 from observations import end, environment, failure, observation, redis_broken, step
 
 from harness.findings import Difference, Field, Finding, Kind
-from harness.model import Accelerator, Known, Observation, Origin, Verdict
+from harness.model.hosts import Accelerator
+from harness.model.observations import Observation, Origin, Verdict
+from harness.model.scenarios import Known
 from harness.verdicts.compare import Terms, compare
 from harness.verdicts.differences import Factors
 from harness.verdicts.views import Recorded

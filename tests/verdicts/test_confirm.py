@@ -6,7 +6,7 @@ import pytest
 from observations import failure, observation, redis_broken, step, unavailable
 
 from harness.findings import Cause, Difference, Field, Finding, Kind, Side
-from harness.model import Observation, Origin, Verdict
+from harness.model.observations import Observation, Origin, Verdict
 from harness.verdicts.confirm import confirmed, ending, trials
 
 CAUSE = Cause(syscall="epoll_pwait2", errno="ENOSYS", program="redis-cli", origin=Origin.KERNEL)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from observations import KERNELS, end, failure, observation, step
 
-from harness.model import Observation, Origin, ProcessEnd, Verdict
+from harness.model.observations import Observation, Origin, ProcessEnd, Verdict
 from harness.verdicts.enosys import Coped, coped_text, describe, distinct, line, new_in_row
 
 

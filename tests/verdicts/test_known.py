@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from observations import end, failure, observation, redis_broken
 
-from harness.model import Known as Entry
-from harness.model import Observation, Verdict
+from harness.model.observations import Observation, Verdict
+from harness.model.scenarios import Known as Entry
 from harness.verdicts.known import judge
 from harness.verdicts.outcome import Known
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.model import Verdict
+from harness.model.observations import Verdict
 from harness.verdicts.outcome import (
     FAILED_STATUS,
     MISSING_STATUS,

@@ -7,7 +7,7 @@ import pytest
 from observations import check, failure, observation, schema, step, unavailable
 
 from harness.findings import Comparison, Kind
-from harness.model import Observation, Verdict
+from harness.model.observations import Observation, Verdict
 from harness.results.codec import schema_of
 from harness.results.meta import Run, RunMeta
 from harness.results.runs import RunDir, load_comparison, load_run

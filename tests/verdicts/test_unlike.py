@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from observations import environment, observation
 
-from harness.model import Accelerator, Engine
+from harness.model.hosts import Accelerator, Engine
 from harness.verdicts.unlike import Asked, unlike
 
 

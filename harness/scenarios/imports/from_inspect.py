@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from harness.errors import ConfigError
-from harness.model import Engine
+from harness.model.hosts import Engine
 from harness.scenarios.imports.draft import Draft, image_reference, scenario_name, size
 from harness.scenarios.imports.inspected import Container, HostConfig, TmpfsOptions
 from harness.scenarios.load import SHM_SIZE

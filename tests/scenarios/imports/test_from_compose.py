@@ -7,7 +7,7 @@ import pytest
 
 from harness import yamlfile
 from harness.errors import ConfigError, UsageError
-from harness.model import Mount, Scenario
+from harness.model.scenarios import Mount, Scenario
 from harness.scenarios.imports.draft import Draft, to_yaml
 from harness.scenarios.imports.from_compose import from_compose
 from harness.scenarios.load import scenarios_of

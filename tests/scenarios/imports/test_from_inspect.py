@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from harness import yamlfile
 from harness.errors import ConfigError
-from harness.model import Engine, Mount, Scenario
+from harness.model.hosts import Engine
+from harness.model.scenarios import Mount, Scenario
 from harness.scenarios.imports.draft import Draft, to_yaml
 from harness.scenarios.imports.from_inspect import from_inspect
 from harness.scenarios.load import scenarios_of

@@ -8,7 +8,7 @@ import pytest
 
 from harness import yamlfile
 from harness.errors import ConfigError, UsageError
-from harness.model import Mount, Scenario
+from harness.model.scenarios import Mount, Scenario
 from harness.scenarios.imports.draft import Draft, to_yaml
 from harness.scenarios.imports.from_pod import expanded, from_pod
 from harness.scenarios.imports.quantities import quantity
