@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 
-from harness.bench import guests, loops, sessions
+from harness.bench import guests, loops, neighbours, sessions
 from harness.bench.figures import Figures
 from harness.bench.table import table
 from harness.errors import HarnessError
@@ -24,8 +24,10 @@ IMAGES = {loops.IMAGE.name: loops.IMAGE}
 matrix = sessions.matrix
 
 
-def measure(lab: Laboratory, expression: str, repeat: int) -> Figures:
+def measure(lab: Laboratory, expression: str, repeat: int, *, neighbour: bool = False) -> Figures:
     """Return the figures of the kernels that ``expression`` means, ``repeat`` runs of each.
+
+    With ``neighbour`` virtme-ng is measured beside.
 
     What cannot be measured has a key ``problem`` instead, which says why.
 
@@ -35,7 +37,7 @@ def measure(lab: Laboratory, expression: str, repeat: int) -> Figures:
     entries = _entries(lab, expression)
     for name in (guests.IMAGE, loops.IMAGE.name):
         lab.image(name)
-    kernels = [_kernel(lab, entry, repeat) for entry in entries]
+    kernels = [_kernel(lab, entry, repeat, neighbour) for entry in entries]
     return {"machine": _machine(lab), "repeat": repeat, "kernels": kernels}
 
 
@@ -52,7 +54,7 @@ def _entries(lab: Laboratory, expression: str) -> list[HostEntry]:
     return selection.select(expression, lab.assembly.entries, lab.assembly.locks)
 
 
-def _kernel(lab: Laboratory, entry: HostEntry, repeat: int) -> Figures:
+def _kernel(lab: Laboratory, entry: HostEntry, repeat: int, neighbour: bool) -> Figures:
     def say(text: str) -> None:
         lab.assembly.progress.say(f"{entry.name}: {text}")
 
@@ -66,6 +68,9 @@ def _kernel(lab: Laboratory, entry: HostEntry, repeat: int) -> Figures:
         say(f"{guests.GUESTS} guests take {figures['memory']['all']:.0f} MiB")
         figures["cell"] = guests.cells(lab, entry, repeat)
         say(f"a cell takes {figures['cell']['cell']['median']:.2f} s")
+        if neighbour:
+            figures["virtme_ng"] = neighbours.virtme_ng(lab, ready, repeat)
+            say(f"a cell takes {figures['virtme_ng']['ratio']['median']:.2f} of virtme-ng's time")
         figures["tracing"] = {}
         for loop in loops.LOOPS:
             took = figures["tracing"][loop.name] = loops.tracing(lab, entry, loop, repeat)

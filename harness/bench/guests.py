@@ -27,7 +27,8 @@ PARTS = (
 """What a cell's seconds go to, in their order; ``cell`` is all of it."""
 GUESTS = 8
 """How many idle guests of one snapshot share their memory when it is measured."""
-_TRUE = Step(name="true", run=("/bin/true",))
+TRUE = Step(name="true", run=("/bin/true",))
+"""The cheapest cell."""
 _PSS = re.compile(r"^Pss:\s+(\d+) kB$", re.MULTILINE)
 
 
@@ -44,8 +45,8 @@ def starts(lab: Laboratory, ready: Ready, repeat: int) -> Figures:
 
 def cells(lab: Laboratory, entry: HostEntry, repeat: int) -> Figures:
     """Time cells of ``/bin/true``, part by part."""
-    observed(lab, entry, _TRUE, IMAGE)  # what is made once is no cell's
-    seen = [observed(lab, entry, _TRUE, IMAGE).durations for _ in range(repeat)]
+    observed(lab, entry, TRUE, IMAGE)  # what is made once is no cell's
+    seen = [observed(lab, entry, TRUE, IMAGE).durations for _ in range(repeat)]
     return {
         part: spread([durations[part] for durations in seen])
         for part in PARTS

@@ -70,11 +70,12 @@ def growth(lab: Laboratory, kernel: str, image: str) -> list[Figures]:
 
 def _timed(lab: Laboratory, where: Path, into: Path, *wanted: str) -> tuple[float, float]:
     """Run pytest; return its seconds and its process's most memory in MiB."""
-    peak = into / "peak"
+    peak, options = into / "peak", lab.assembly.options
     done = process.run(
         [
             *(sys.executable, "-c", _RUNNER, peak, "-q", f"--results={into / 'results'}"),
-            *(f"--accel={lab.assembly.options.accelerator}", *wanted),
+            *(f"--accel={options.accelerator}", *wanted),
+            *(f"--kernel={text}" for text in options.adhoc),
         ],
         limit=_LIMIT,
         cwd=where,

@@ -20,7 +20,7 @@ def table(figures: Figures) -> str:
         _starts(kernels),
         _tracing([kernel for kernel in kernels if "tracing" in kernel]),
         _split([kernel for kernel in kernels if "cell" in kernel]),
-        list(_sessions(figures)),
+        list(_lines(figures)),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
@@ -69,7 +69,14 @@ def _split(kernels: list[Figures]) -> list[str]:
     return lines
 
 
-def _sessions(figures: Figures) -> Iterator[str]:
+def _lines(figures: Figures) -> Iterator[str]:
+    for kernel in figures["kernels"]:
+        if "virtme_ng" in kernel:
+            took = kernel["virtme_ng"]
+            yield (
+                f"{kernel['name']}, /bin/true: virtme-ng {_spread(took['virtme_ng'])} s, "
+                f"a cell {_spread(took['cell'])} s: {_spread(took['ratio'])}"
+            )
     if "matrix" in figures:
         took = figures["matrix"]
         yield (

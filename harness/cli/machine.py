@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.common import Accel, assembly, laboratory, show
+from harness.cli.common import Accel, Adhoc, assembly, laboratory, show
 from harness.errors import UsageError
 
 
@@ -44,6 +44,10 @@ def bench(
         bool,
         typer.Option("--growth", help="Also time sessions of 10, 100 and 1,000 cells; takes long."),
     ] = False,
+    with_virtme: Annotated[
+        bool, typer.Option("--virtme-ng", help="Also time virtme-ng, where it is installed.")
+    ] = False,
+    kernel: Adhoc = None,
     accel: Accel = "auto",
 ) -> None:
     """Measure boots, restores, a cell's cost and tracing's, in turn and as ratios."""
@@ -51,10 +55,10 @@ def bench(
 
     if out is not None and not out.parent.is_dir():
         raise UsageError(f"--json={out}: there is no directory {out.parent}")
-    with assembly(accelerator=accel) as made:
+    with assembly(accelerator=accel, adhoc=tuple(kernel or ())) as made:
         lab = laboratory(made)
         lab.images.update(benchmark.IMAGES)
-        figures = benchmark.measure(lab, kernels, repeat)
+        figures = benchmark.measure(lab, kernels, repeat, neighbour=with_virtme)
         if with_matrix:
             figures["matrix"] = benchmark.matrix(lab, kernels)
         if with_growth:

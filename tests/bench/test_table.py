@@ -96,6 +96,15 @@ def test_the_matrix_is_a_line_of_its_own() -> None:
     )
 
 
+def test_the_neighbour_is_a_line_of_its_own() -> None:
+    beside = {"virtme_ng": spread(10.0), "cell": spread(2.0), "ratio": spread(0.2)}
+    figures = measured(mine={**WHOLE, "virtme_ng": beside})
+    assert bench.table(figures).splitlines()[-1] == (
+        "mine, /bin/true: virtme-ng 10.00 (5.00 to 20.00) s, a cell 2.00 (1.00 to 4.00) s: "
+        "0.20 (0.10 to 0.40)"
+    )
+
+
 def test_growth_is_a_line_a_size() -> None:
     figures = measured(mine=WHOLE)
     figures["growth"] = [{"cells": 10, "seconds": 18.2, "a_cell": 1.82, "peak_mib": 91.5}]
