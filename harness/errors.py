@@ -4,6 +4,7 @@ HarnessError
 ├── UsageError          an option, name or range that is wrong
 ├── ConfigError         a YAML file that is wrong: names file, line and key
 ├── UnavailableError    something that cannot be had now: mirror, registry, package
+│   └── MissingKernelError  of all that a cell needs, its kernel
 ├── VerificationError   a signature or checksum that does not hold
 ├── ImageError          an image that cannot be used
 ├── ToolError           a program of this machine that is missing or failed
@@ -39,6 +40,10 @@ class ConfigError(HarnessError):
 
 class UnavailableError(HarnessError):
     """Something cannot be had at the moment; the cells that need it are ``unavailable``."""
+
+
+class MissingKernelError(UnavailableError):
+    """A kernel cannot be had at the moment, which a user can let pass."""
 
 
 class VerificationError(HarnessError):

@@ -11,8 +11,7 @@ from harness.model.observations import Observation, Verdict
 from harness.results.history import Counted, History, State
 from harness.results.meta import Run
 from harness.results.runs import find_runs, load_comparison, load_run
-from harness.verdicts.enosys import distinct
-from harness.verdicts.outcome import Known, outcome
+from harness.verdicts.outcome import Known, outcome_of
 
 _STATES = {
     Verdict.PASSED: State.OK,
@@ -39,13 +38,12 @@ class Intake:
 
 def counted(observation: Observation, known: bool) -> Counted:
     """Return a cell as the history has it; ``known``: a known difference says that it fails."""
-    enosys = len(distinct(observation))
-    found = outcome(observation.verdict, enosys, Known.COVERED if known else Known.NO)
+    found = outcome_of(observation, Known.COVERED if known else Known.NO)
     return Counted(
         observation=observation,
         state=State.KNOWN if found.known else _STATES[observation.verdict],
         kind=found.kind,
-        enosys=enosys,
+        enosys=found.enosys,
     )
 
 

@@ -14,7 +14,13 @@ from typing import Generic, TypeVar
 from harness import defaults
 from harness.assembly import Assembly
 from harness.container.profiles import Catalogue, Chosen
-from harness.errors import GuestError, HarnessError, UsageError
+from harness.errors import (
+    GuestError,
+    HarnessError,
+    MissingKernelError,
+    UnavailableError,
+    UsageError,
+)
 from harness.guest.apparatus import BASE, SLOTS
 from harness.guest.guest import Guest
 from harness.guest.qemu import Disk, Machine
@@ -111,7 +117,10 @@ class Laboratory:
         return self.hosts.get((entry.name, entry.engine), lambda: self._ready(entry))
 
     def _ready(self, entry: HostEntry) -> Ready:
-        host, lock = self.assembly.host(entry)
+        try:
+            host, lock = self.assembly.host(entry)
+        except UnavailableError as error:
+            raise MissingKernelError(str(error)) from error
         if lock.fresh:
             self.assembly.progress.say(
                 f"{entry.name}: no lock, resolved to {lock.lock.release} for this run "
@@ -253,7 +262,7 @@ class Laboratory:
         except UsageError as error:
             return replace(blank, verdict=Verdict.FAILED, reason=str(error))
         except HarnessError as error:
-            return replace(blank, verdict=Verdict.UNAVAILABLE, reason=str(error))
+            return unavailable(blank, error)
 
     def request_for_shell(self, entry: HostEntry, image: str) -> Request:
         """Return a request for a container that only waits.
@@ -314,6 +323,16 @@ class Laboratory:
             scale=SCALE[ready.machine.accelerator],
             log=log,
         )
+
+
+def unavailable(blank: Observation, error: HarnessError) -> Observation:
+    """Return the observation of a cell that could not be run, and why."""
+    return replace(
+        blank,
+        verdict=Verdict.UNAVAILABLE,
+        reason=str(error),
+        kernel_missing=isinstance(error, MissingKernelError),
+    )
 
 
 def not_run(id: str, scenario: Scenario, image: str, entry: HostEntry) -> Observation:

@@ -14,6 +14,7 @@ from harness import process
 from harness.errors import HarnessError, StoreError, UsageError
 from harness.findings import Comparison
 from harness.intake import take_in_missing
+from harness.model.observations import Verdict
 from harness.nights import WINDOW, Night, has_new, night_of
 from harness.progress import Progress
 from harness.report import contents, files
@@ -24,7 +25,7 @@ from harness.results.files import write_whole
 from harness.results.history import COMPLETED, History
 from harness.results.meta import RunRef
 from harness.results.retention import KEEP_DAYS, drop_runs
-from harness.results.runs import RunDir, find_runs, load_comparison, make_results
+from harness.results.runs import RunDir, find_runs, load_comparison, load_run, make_results
 from harness.store import Store
 from harness.trace import since
 
@@ -133,8 +134,13 @@ def _status(plan: Plan, night: Night, ref: RunRef) -> tuple[int, str]:
         return COULD_NOT_RUN, "guests were lost: of their cells nothing was learnt"
     if night.unavailable and not plan.allow_missing:
         return COULD_NOT_RUN, (
-            "kernels or images could not be had; --allow-missing-kernels lets that pass"
+            "kernels or images could not be had; --allow-missing-kernels lets that of kernels pass"
         )
+    if any(
+        one.verdict is Verdict.UNAVAILABLE and not one.kernel_missing
+        for one in load_run(ref.path).observations
+    ):
+        return COULD_NOT_RUN, "images could not be had"
     if ref.meta is not None and ref.meta.failed_besides:
         return COULD_NOT_RUN, (
             f"{plural(ref.meta.failed_besides, 'test')} failed besides the cells, see above: "

@@ -25,8 +25,7 @@ from harness.results.meta import RunMeta
 from harness.results.runs import RunDir
 from harness.upgrade import Upgrade, carry_out
 from harness.upgrade_plan import Plan, of_images, of_kernels
-from harness.verdicts.enosys import distinct
-from harness.verdicts.outcome import counts, outcome
+from harness.verdicts.outcome import counts, outcome_of
 from harness.verdicts.upgrade import Status, exit_status
 
 CHANGED = "changed"
@@ -160,7 +159,7 @@ def _decided(
         run = RunDir.create(results, RunMeta())
         done = carry_out(plan, lab, run, confirm=wanted.confirm, say=made.progress.say)
         status = exit_status(done.advices, fail_on_changed=fail_on_changed)
-        kinds = counts(outcome(one.verdict, len(distinct(one))) for one in done.observations)
+        kinds = counts(outcome_of(one) for one in done.observations)
         meta = run.finish(_meta(run, plan, done, lab), kinds, status)
     write(load(run.path), Format.HTML)
     releases = {kernel.name: kernel.release for kernel in meta.kernels if kernel.release}

@@ -146,6 +146,8 @@ class Observation:
     verdict: Verdict
     reason: str = ""
     """One sentence why, unless plainly passed."""
+    kernel_missing: bool = False
+    """Whether it is unavailable for want of its kernel, which a session may be told to let pass."""
     cause: str = ""
     """One sentence: what a program or library of the image asks for that this kernel is not."""
     steps: tuple[StepResult, ...] = ()

@@ -16,7 +16,7 @@ import pytest
 
 from harness.errors import GuestError, HarnessError, UsageError
 from harness.guest.guest import Guest
-from harness.laboratory import not_run
+from harness.laboratory import not_run, unavailable
 from harness.model import scenarios
 from harness.model.hosts import HostEntry
 from harness.model.observations import Observation, Verdict
@@ -263,6 +263,8 @@ class Bench:
         found = self._found(part)
         if not part.image:
             found = replace(found, image=BARE)
+        if part.verdict is Verdict.UNAVAILABLE and isinstance(part.error, HarnessError):
+            return unavailable(found, part.error)
         if part.verdict is not None:
             return replace(found, verdict=part.verdict, reason=str(part.error))
         if verdict is not Verdict.FAILED:

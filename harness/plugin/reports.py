@@ -29,9 +29,8 @@ from harness.report.junit import properties
 from harness.results.codec import decode, encode
 from harness.results.meta import ImageFacts, KernelFacts, RunMeta
 from harness.results.runs import RunDir, utc_now
-from harness.verdicts.enosys import distinct
 from harness.verdicts.known import Judgement
-from harness.verdicts.outcome import FAILED_STATUS, Outcome, exit_status, outcome
+from harness.verdicts.outcome import FAILED_STATUS, Outcome, exit_status, outcome_of
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -71,7 +70,7 @@ class CellReport:
 
 def judged(observation: Observation, known: Judgement) -> Outcome:
     """Return what a cell counts as."""
-    return outcome(observation.verdict, len(distinct(observation)), known.state)
+    return outcome_of(observation, known.state)
 
 
 def facts(observation: Observation, known: Judgement) -> list[tuple[str, object]]:

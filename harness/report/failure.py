@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.model.observations import Failure, Observation, Origin, ProcessEnd, StepResult, Verdict
 from harness.report.plain import clean, clean_lines, plural, shortened
 from harness.verdicts.enosys import ENOSYS, describe, distinct
-from harness.verdicts.outcome import outcome
+from harness.verdicts.outcome import outcome_of
 from harness.verdicts.processes import calls_of, failed_processes
 
 _WIDTH = 160
@@ -55,7 +55,7 @@ def failure_text(observation: Observation, cell_file: Path | None = None) -> str
 def _head(observation: Observation) -> Iterator[str]:
     environment = observation.environment
     release = f" ({clean(environment.release)})" if environment is not None else ""
-    words = outcome(observation.verdict, len(distinct(observation))).text
+    words = outcome_of(observation).text
     yield (
         f"{clean(observation.scenario)} in {clean(observation.image)} "
         f"on {clean(observation.kernel)}{release}: {words}"

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from harness.model import scenarios
 from harness.model.observations import Observation, Verdict
 from harness.report.plain import plural
-from harness.verdicts.enosys import NewEnosys, RowKey, distinct, new_in_row, row_of
+from harness.verdicts.enosys import NewEnosys, RowKey, new_in_row, row_of
 from harness.verdicts.known import Judgement
-from harness.verdicts.outcome import Outcome, counts, outcome
+from harness.verdicts.outcome import Outcome, counts, outcome_of
 
 Judge = Callable[[Observation], Judgement]
 
@@ -145,7 +145,7 @@ def _label(key: RowKey, keys: Sequence[RowKey]) -> str:
 
 def _cell(observation: Observation, known: Judgement) -> Cell:
     return Cell(
-        outcome=outcome(observation.verdict, len(distinct(observation)), known.state),
+        outcome=outcome_of(observation, known.state),
         reason=observation.reason,
         id=observation.id,
     )

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from harness.model.observations import Verdict
+from harness.model.observations import Observation, Verdict
+from harness.verdicts.enosys import distinct
 
 FAILED_STATUS = 1
 """Exit status when a cell failed: pytest's own for failed tests."""
@@ -58,6 +59,7 @@ class Status(StrEnum):
     ZERO = "0"
     FAILED = "1"
     MISSING = "6 unless allowed"
+    """What can be allowed is the want of a kernel, not that of an image."""
 
 
 class Rule(NamedTuple):
@@ -121,6 +123,8 @@ class Outcome:
 
     rule: Rule
     enosys: int
+    kernel_missing: bool = False
+    """Whether nothing but its kernel could not be had."""
 
     @property
     def text(self) -> str:
@@ -143,7 +147,9 @@ class Outcome:
         return self.rule.notice == STALE
 
 
-def outcome(verdict: Verdict, enosys: int, known: Known = Known.NO) -> Outcome:
+def outcome(
+    verdict: Verdict, enosys: int, known: Known = Known.NO, *, kernel_missing: bool = False
+) -> Outcome:
     """Return what a cell with this verdict and number of distinct ENOSYS counts as.
 
     A cell that never ran has nothing to be known of: ``known`` is ignored there.
@@ -151,15 +157,28 @@ def outcome(verdict: Verdict, enosys: int, known: Known = Known.NO) -> Outcome:
     known = Known.NO if verdict in _NEVER_RAN else known
     fits = {Enosys.ANY, Enosys.SOME if enosys else Enosys.NONE}
     rule = next(r for r in TABLE if (r.verdict, r.known) == (verdict, known) and r.enosys in fits)
-    return Outcome(rule=rule, enosys=enosys)
+    return Outcome(rule=rule, enosys=enosys, kernel_missing=kernel_missing)
+
+
+def outcome_of(observation: Observation, known: Known = Known.NO) -> Outcome:
+    """Return what an observed cell counts as."""
+    return outcome(
+        observation.verdict,
+        len(distinct(observation)),
+        known,
+        kernel_missing=observation.kernel_missing,
+    )
 
 
 def exit_status(cells: Iterable[Outcome], allow_missing: bool) -> int:
-    """Return what the cells make of the session's exit status; a failure outweighs the rest."""
-    statuses = {cell.rule.status for cell in cells}
+    """Return what the cells make of the session's exit status; a failure outweighs the rest.
+
+    ``allow_missing`` lets cells pass whose kernel could not be had.
+    """
+    statuses = {cell.rule.status for cell in cells if not (allow_missing and cell.kernel_missing)}
     if Status.FAILED in statuses:
         return FAILED_STATUS
-    if Status.MISSING in statuses and not allow_missing:
+    if Status.MISSING in statuses:
         return MISSING_STATUS
     return 0
 

@@ -14,8 +14,9 @@ import time
 from dataclasses import replace
 
 import harness.plugin.session as sessions
+from harness.errors import MissingKernelError
 from harness.guest.accelerator import Choice
-from harness.laboratory import Laboratory, not_run
+from harness.laboratory import Laboratory, not_run, unavailable
 from harness.model.hosts import Accelerator
 from harness.model.observations import Failure, Origin, ProcessEnd, Verdict
 
@@ -50,7 +51,7 @@ class Scripted(Laboratory):
             end = ProcessEnd(pid=7, parent=1, program="cp", path="/bin/cp", offset=0.1, exit=0)
             return replace(found, verdict=Verdict.PASSED, failures=(call,), ends=(end,))
         if scenario.name == "absent":
-            return replace(found, verdict=Verdict.UNAVAILABLE, reason="the mirror is down")
+            return unavailable(found, MissingKernelError("the mirror is down"))
         return replace(found, verdict=Verdict.PASSED)
 
 

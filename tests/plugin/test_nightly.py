@@ -35,8 +35,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import harness.plugin.session as sessions
+from harness.errors import MissingKernelError
 from harness.guest.accelerator import Choice
-from harness.laboratory import Laboratory, not_run
+from harness.laboratory import Laboratory, not_run, unavailable
 from harness.model.hosts import Accelerator
 from harness.model.observations import Verdict
 
@@ -57,9 +58,11 @@ class Dictated(Laboratory):
             while not self.assembly.apparatus.keeper._ended:
                 time.sleep(0.02)
             said = "guest died"
+        blank = not_run(id, scenario, image, entry)
+        if said == "kernel missing":
+            return unavailable(blank, MissingKernelError("the mirror is down"))
         reason = "" if said == "passed" else f"it {said}"
-        found = not_run(id, scenario, image, entry)
-        return replace(found, verdict=Verdict(said), reason=reason)
+        return replace(blank, verdict=Verdict(said), reason=reason)
 
 
 sessions.Laboratory = Dictated
@@ -178,9 +181,10 @@ def test_a_history_that_travels_alone_tells_what_is_new_on_an_empty_machine(plac
 @pytest.mark.parametrize(
     ("allow_missing", "verdicts", "status", "said"),
     [
-        (False, {"two": "unavailable"}, 2, "could not be had; --allow-missing-kernels"),
-        (True, {"two": "unavailable"}, 0, "unavailable: 1"),
-        (True, {"one": "failed", "two": "unavailable"}, 1, "new: 1"),
+        (False, {"two": "kernel missing"}, 2, "could not be had; --allow-missing-kernels"),
+        (True, {"two": "kernel missing"}, 0, "unavailable: 1"),
+        (True, {"one": "failed", "two": "kernel missing"}, 1, "new: 1"),
+        (True, {"one": "failed", "two": "unavailable"}, 2, "images could not be had"),
         (False, {"one": "failed", "two": "unavailable"}, 2, "new: 1"),
         (False, {"two": "guest died"}, 2, "guests were lost"),
         (False, {"two": "timed out", "three": "unsupported"}, 1, "new: 1"),

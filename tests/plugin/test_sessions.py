@@ -104,6 +104,7 @@ def test_a_kernel_that_cannot_be_had_turns_the_exit_status(
     result.assert_outcomes(passed=1, skipped=1)
     assert result.ret == MISSING
     result.stdout.fnmatch_lines(["*unavailable on latest (1 cell): the mirror is down"])
+    assert run("--allow-missing-kernels").ret == 0
 
 
 def test_workers_share_one_run_and_the_controller_shows_the_matrix(

@@ -21,7 +21,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "outcomes.md"
 
 PASSED = outcome(Verdict.PASSED, 0)
 FAILED = outcome(Verdict.FAILED, 0)
-UNAVAILABLE = outcome(Verdict.UNAVAILABLE, 0)
+UNAVAILABLE = outcome(Verdict.UNAVAILABLE, 0, kernel_missing=True)
+IMAGELESS = outcome(Verdict.UNAVAILABLE, 0)
 
 
 def test_the_page_and_the_code_hold_the_same_table() -> None:
@@ -83,6 +84,8 @@ def test_a_known_failure_is_expected_and_a_known_one_that_passes_is_stale() -> N
         ((PASSED, FAILED), False, FAILED_STATUS),
         ((PASSED, UNAVAILABLE), False, MISSING_STATUS),
         ((PASSED, UNAVAILABLE), True, 0),
+        ((PASSED, IMAGELESS), False, MISSING_STATUS),
+        ((UNAVAILABLE, IMAGELESS), True, MISSING_STATUS),
         ((FAILED, UNAVAILABLE), False, FAILED_STATUS),
         ((FAILED, UNAVAILABLE), True, FAILED_STATUS),
         ((outcome(Verdict.DIED, 0),), True, FAILED_STATUS),
