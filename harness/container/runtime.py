@@ -17,7 +17,7 @@ from typing import Any
 from harness.container import scripts
 from harness.container.bundle import Bundle
 from harness.container.scripts import DIRECTORY, Guest
-from harness.errors import HarnessError, ImageError
+from harness.errors import GuestTimeout, HarnessError, ImageError
 
 KEEP = 256 << 10
 """Bytes of each output that are kept."""
@@ -252,12 +252,16 @@ class Container:
             *("step.sh", directory, f"{limit:g}", self._keep, len(process)),
             *(self._runtime.program, *words),
         )
-        reply = self._guest.run(
-            f"{around.before}\n{step} || exit\n"
-            f"pid=; [ -e {directory}/pid ] && read -r pid < {directory}/pid\n{around.after}",
-            stdin=process + stdin,
-            limit=limit + _GRACE,
-        )
+        try:
+            reply = self._guest.run(
+                f"{around.before}\n{step} || exit\n"
+                f"pid=; [ -e {directory}/pid ] && read -r pid < {directory}/pid\n{around.after}",
+                stdin=process + stdin,
+                limit=limit + _GRACE,
+            )
+        except GuestTimeout:  # step.sh keeps the step's limit: this guest stands still
+            self._guest.abandon()
+            raise
         return _outcome(reply.stdout)
 
 

@@ -32,6 +32,9 @@ class Guest(Protocol):
     ) -> Reply:
         """Run a command of the guest's shell."""
 
+    def abandon(self) -> None:
+        """Give the guest up."""
+
     def put(self, files: Mapping[str, bytes], mode: int = ...) -> None:
         """Write files, by absolute path."""
 

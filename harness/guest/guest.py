@@ -81,6 +81,10 @@ class Guest:
         """Tell whether the guest's QEMU runs."""
         return self._qemu.alive()
 
+    def abandon(self) -> None:
+        """Give the guest up: whatever is asked of it from now on fails at once."""
+        self._transport.close()
+
     @property
     def transport(self) -> paramiko.Transport:
         """The SSH connection, for an interactive shell."""

@@ -147,19 +147,39 @@ for name in /sys/class/virtio-ports/*/name; do
 done
 [ -n "$port" ] || say "no channel: this kernel has no virtio console port"
 
+# dropbear speaks to a socket only, and asks for the names of both its ends at each command. Of a
+# nameless one its C library reads whatever lies on the stack, and now and then dropbear ends for
+# that; so both ends have a name. Without its server nothing of a guest can be had, and the host
+# would wait for answers: the guest ends too, which is noticed at once.
+server=/run/harness/ssh
+serve() {
+    while rm -f $server; do
+        socat UNIX-LISTEN:$server EXEC:"dropbear -i -B -E -r /etc/dropbear/key",nofork \
+            2>>/run/harness/ssh.log || break
+        sleep 0.02
+    done
+    say "lost: the SSH server ended: $(tail -n 1 /run/harness/ssh.log)" >/dev/console
+    reboot -f
+}
+
 # A port opens once only and reads end-of-file while no host is attached, so the relay holds it
-# open and waits for the host's greeting; a server started earlier would talk to nobody, and a
+# open and waits for the host's greeting; a server that spoke earlier would talk to nobody, and a
 # snapshot would freeze half a handshake.
 relay() {
     while :; do
         if IFS= read -r greeting; then
-            # dropbear speaks to a socket only, which socat's EXEC gives it.
-            case $greeting in *harness) socat FD:0 EXEC:"dropbear -i -B -E -r /etc/dropbear/key" 2>>/run/harness/ssh.log ;; esac
+            case $greeting in *harness)
+                socat FD:0 UNIX-CONNECT:$server,bind=$server.host 2>>/run/harness/ssh.log
+                rm -f $server.host
+                ;;
+            esac
         else
             sleep 0.02
         fi
     done
 }
+serve &
+while [ ! -S $server ]; do sleep 0.02; done
 say "ready $(cut -d' ' -f1 /proc/uptime) $(uname -r)"
 while :; do
     relay <>"$port" >&0

@@ -206,8 +206,9 @@ class Qemu:
             self._console.changed.wait_for(lambda: self._console.ended, 2)
         status = self._child.wait()
         lines = self.console()
-        panic = next((line for line in lines if "Kernel panic" in line), "")
-        why = panic or self._last_words() or f"QEMU ended with status {status}"
+        told = ("Kernel panic", "harness: lost: ")
+        why = next((line for line in lines if any(words in line for words in told)), "")
+        why = why or self._last_words() or f"QEMU ended with status {status}"
         return GuestDied(f"the guest died {doing}: {why}", lines)
 
     def _last_words(self) -> str:

@@ -6,6 +6,7 @@ guest's server asks for no password: who reaches the socket owns the guest alrea
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -25,6 +26,9 @@ PULSE = 0.1
 """Seconds without an answer until the guest is nudged; doubled each time."""
 PULSE_LONGEST = 1.0
 _CHUNK = 1 << 18
+
+# What breaks becomes an error of the harness; paramiko's own account of it would go to stderr.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True, slots=True)

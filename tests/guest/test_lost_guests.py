@@ -13,7 +13,7 @@ from guest.conftest import Observe, one_step
 
 from harness.guest.guest import Guest
 from harness.laboratory import Laboratory
-from harness.model.observations import Verdict
+from harness.model.observations import Observation, Verdict
 from harness.model.scenarios import Scenario, Step
 
 pytestmark = pytest.mark.guest
@@ -36,34 +36,51 @@ def test_a_step_that_never_ends_times_out_and_the_next_cell_passes(observe: Obse
     assert observe(KERNEL, IMAGE, one_step("true")).verdict is Verdict.PASSED
 
 
-def test_qemu_killed_in_a_step_is_noticed_at_once_and_said(
-    observe: Observe, laboratory: Laboratory, tmp_path: Path
-) -> None:
+def sent_in_a_step(
+    observe: Observe, laboratory: Laboratory, console: Path, number: signal.Signals
+) -> Observation:
+    """Send QEMU a signal while a step runs, and return what was seen."""
     observe(KERNEL, IMAGE, one_step("true"))  # all is prepared: from here on one QEMU runs
     keeper = laboratory.assembly.apparatus.keeper
     stop = threading.Event()
 
-    def kill_the_first() -> None:
-        while not stop.is_set():
+    def send() -> None:
+        while not stop.wait(0.05):
             for running in keeper.running():
                 # Only once the container's step is under way: the console is quiet before.
-                if Path(tmp_path / "console.log").exists() and running.pid:
-                    if stop.wait(4):
-                        return
-                    os.kill(qemu_of(running.pid), signal.SIGKILL)
+                if console.exists() and running.pid:
+                    if not stop.wait(4):
+                        os.kill(qemu_of(running.pid), number)
                     return
-            stop.wait(0.05)
 
-    killer = threading.Thread(target=kill_the_first)
-    killer.start()
+    sender = threading.Thread(target=send)
+    sender.start()
     try:
-        seen = observe(KERNEL, IMAGE, one_step("sleep", "100"))
+        step = Step(run=("sleep", "100"), timeout=2.0 if number == signal.SIGSTOP else 60.0)
+        scenario = Scenario(name="sleeps", file="f.yaml", line=1, images=(), steps=(step,))
+        return observe(KERNEL, IMAGE, scenario)
     finally:
         stop.set()
-        killer.join()
+        sender.join()
+
+
+def test_qemu_killed_in_a_step_is_noticed_at_once_and_said(
+    observe: Observe, laboratory: Laboratory, tmp_path: Path
+) -> None:
+    seen = sent_in_a_step(observe, laboratory, tmp_path / "console.log", signal.SIGKILL)
     assert seen.verdict is Verdict.DIED
     assert "died" in seen.reason
     assert seen.durations["cell"] < 60
+    assert observe(KERNEL, IMAGE, one_step("true")).verdict is Verdict.PASSED
+
+
+def test_a_guest_that_stands_still_is_given_up_when_its_step_is_over(
+    observe: Observe, laboratory: Laboratory, tmp_path: Path
+) -> None:
+    seen = sent_in_a_step(observe, laboratory, tmp_path / "console.log", signal.SIGSTOP)
+    assert seen.verdict is Verdict.DIED
+    assert "did not end" in seen.reason
+    assert seen.durations["cell"] < 100
     assert observe(KERNEL, IMAGE, one_step("true")).verdict is Verdict.PASSED
 
 
@@ -88,6 +105,15 @@ def test_a_container_that_takes_all_memory_is_killed_and_told_so(observe: Observ
     assert seen.verdict is Verdict.FAILED
     assert seen.steps[0].signal == "KILL"
     assert any("Memory cgroup out of memory" in line for line in seen.messages)
+
+
+def test_a_guest_whose_server_ends_ends_with_it_and_says_so(laboratory: Laboratory) -> None:
+    def end_the_server(guest: Guest) -> None:
+        # A nameless end of its socket would make it read what lies on its stack.
+        assert b"/run/harness/ssh.host" in guest.run("echo $SSH_CONNECTION").stdout
+        guest.run("kill -9 $(pidof dropbear); sleep 1000", limit=30)
+
+    assert "harness: lost: the SSH server ended" in lost(laboratory, end_the_server)
 
 
 def test_two_guests_of_one_snapshot_have_neither_random_numbers_nor_identity_in_common(
