@@ -64,23 +64,23 @@ def sent_in_a_step(
         sender.join()
 
 
-def test_qemu_killed_in_a_step_is_noticed_at_once_and_said(
-    observe: Observe, laboratory: Laboratory, tmp_path: Path
+@pytest.mark.parametrize(
+    ("number", "said", "seconds"),
+    [(signal.SIGKILL, "died", 60), (signal.SIGSTOP, "did not end", 100)],
+    ids=["killed", "standing-still"],
+)
+def test_a_qemu_that_is_lost_in_a_step_is_noticed_and_the_next_cell_passes(
+    observe: Observe,
+    laboratory: Laboratory,
+    tmp_path: Path,
+    number: signal.Signals,
+    said: str,
+    seconds: float,
 ) -> None:
-    seen = sent_in_a_step(observe, laboratory, tmp_path / "console.log", signal.SIGKILL)
+    seen = sent_in_a_step(observe, laboratory, tmp_path / "console.log", number)
     assert seen.verdict is Verdict.DIED
-    assert "died" in seen.reason
-    assert seen.durations["cell"] < 60
-    assert observe(KERNEL, IMAGE, one_step("true")).verdict is Verdict.PASSED
-
-
-def test_a_guest_that_stands_still_is_given_up_when_its_step_is_over(
-    observe: Observe, laboratory: Laboratory, tmp_path: Path
-) -> None:
-    seen = sent_in_a_step(observe, laboratory, tmp_path / "console.log", signal.SIGSTOP)
-    assert seen.verdict is Verdict.DIED
-    assert "did not end" in seen.reason
-    assert seen.durations["cell"] < 100
+    assert said in seen.reason
+    assert seen.durations["cell"] < seconds
     assert observe(KERNEL, IMAGE, one_step("true")).verdict is Verdict.PASSED
 
 
