@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,15 +17,13 @@ from harness.guest.guest import Guest
 from harness.guest.qemu import Machine
 from harness.laboratory import Laboratory, Ready
 from harness.model.hosts import HostEntry
+from harness.model.observations import PARTS
 from harness.model.scenarios import Step
 
 IMAGE = "debian-trixie"
 """The image of the cells that are timed."""
-PARTS = (
-    *("qemu", "restore", "boot", "connect", "freshen"),
-    *("arm", "attach", "start", "steps", "collect", "cell"),
-)
-"""What a cell's seconds go to, in their order; ``cell`` is all of it."""
+BOOT_PARTS = ("firmware", "kernel", "init", "connect")
+"""What a cold boot's seconds go to, in their order."""
 GUESTS = 8
 """How many idle guests of one snapshot share their memory when it is measured."""
 TRUE = Step(name="true", run=("/bin/true",))
@@ -35,21 +34,31 @@ _PSS = re.compile(r"^Pss:\s+(\d+) kB$", re.MULTILINE)
 def starts(lab: Laboratory, ready: Ready, repeat: int) -> Figures:
     """Time a cold boot and a restored guest, each from its start to its first command's end."""
     machine, saved = _saved(lab, ready)
-    cold, restored = [], []
+    cold, restored, parts = [], [], []
     with lab.place():
         for _ in range(repeat):
-            cold.append(_booted(lab, machine))
+            took, durations = _booted(lab, machine)
+            cold.append(took)
+            parts.append(durations)
             restored.append(_restored(lab, machine, saved))
-    return {"cold": spread(cold), "restored": spread(restored), "ratio": ratio(restored, cold)}
+    return {
+        "cold": spread(cold),
+        "restored": spread(restored),
+        "ratio": ratio(restored, cold),
+        "boot": _parts(BOOT_PARTS, parts),
+    }
 
 
 def cells(lab: Laboratory, entry: HostEntry, repeat: int) -> Figures:
     """Time cells of ``/bin/true``, part by part."""
     observed(lab, entry, TRUE, IMAGE)  # what is made once is no cell's
-    seen = [observed(lab, entry, TRUE, IMAGE).durations for _ in range(repeat)]
+    return _parts(PARTS, [observed(lab, entry, TRUE, IMAGE).durations for _ in range(repeat)])
+
+
+def _parts(names: Sequence[str], seen: Sequence[Mapping[str, float]]) -> Figures:
     return {
         part: spread([durations[part] for durations in seen])
-        for part in PARTS
+        for part in names
         if all(part in durations for durations in seen)
     }
 
@@ -79,11 +88,11 @@ def _saved(lab: Laboratory, ready: Ready) -> tuple[Machine, Path]:
     return machine, apparatus.snapshot(machine)
 
 
-def _booted(lab: Laboratory, machine: Machine) -> float:
+def _booted(lab: Laboratory, machine: Machine) -> tuple[float, dict[str, float]]:
     begin = time.monotonic()
     with lab.assembly.apparatus.booted(machine) as guest:
         guest.run("true")
-        return time.monotonic() - begin
+        return time.monotonic() - begin, guest.durations
 
 
 def _restored(lab: Laboratory, machine: Machine, saved: Path) -> float:

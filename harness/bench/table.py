@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.bench.figures import Figures
-from harness.bench.guests import GUESTS, PARTS
+from harness.bench.guests import BOOT_PARTS, GUESTS
 from harness.bench.loops import LOOPS
+from harness.model.observations import PARTS
 
 
 def table(figures: Figures) -> str:
@@ -19,7 +20,8 @@ def table(figures: Figures) -> str:
         ],
         _starts(kernels),
         _tracing([kernel for kernel in kernels if "tracing" in kernel]),
-        _split([kernel for kernel in kernels if "cell" in kernel]),
+        _split("a cold boot's seconds", "boot", BOOT_PARTS, kernels),
+        _split("a cell's seconds", "cell", PARTS, kernels),
         list(_lines(figures)),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
@@ -57,13 +59,14 @@ def _tracing(kernels: list[Figures]) -> list[str]:
     return lines
 
 
-def _split(kernels: list[Figures]) -> list[str]:
-    if not kernels:
+def _split(title: str, key: str, names: tuple[str, ...], kernels: list[Figures]) -> list[str]:
+    measured = [kernel for kernel in kernels if key in kernel]
+    if not measured:
         return []
-    parts = [part for part in PARTS if any(part in kernel["cell"] for kernel in kernels)]
-    lines = [f"| a cell's seconds | {' | '.join(parts)} |", "|---" * (len(parts) + 1) + "|"]
-    for kernel in kernels:
-        took = (kernel["cell"].get(part) for part in parts)
+    parts = [part for part in names if any(part in kernel[key] for kernel in measured)]
+    lines = [f"| {title} | {' | '.join(parts)} |", "|---" * (len(parts) + 1) + "|"]
+    for kernel in measured:
+        took = (kernel[key].get(part) for part in parts)
         cells = ("" if figure is None else f"{figure['median']:.2f}" for figure in took)
         lines.append(f"| {kernel['name']} | {' | '.join(cells)} |")
     return lines

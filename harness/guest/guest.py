@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ BOOT_LIMIT = {Accelerator.KVM: 30.0, Accelerator.TCG: 120.0}
 END_LIMIT = 1.0
 """Seconds in which a QEMU whose connection broke is seen to have ended."""
 CONNECT_LIMIT = {Accelerator.KVM: 15.0, Accelerator.TCG: 60.0}
+_READY = re.compile(r"harness: ready, seconds: kernel ([0-9.]+) all ([0-9.]+)")
 
 
 class GuestCommandError(HarnessError):
@@ -135,21 +137,30 @@ def booted(machine: qemu.Machine, keeper: qemu.Keeper, log: Path | None = None) 
     """
     started = time.monotonic()
     with qemu.running(machine, keeper, log) as running:
-        ready(running, machine.accelerator)
+        parts = ready(running, machine.accelerator)
         booted_at = time.monotonic()
         with connected(machine, running) as guest:
-            guest.durations["boot"] = booted_at - started
+            boot = booted_at - started
+            guest.durations["firmware"] = max(0.0, boot - sum(parts.values()))
+            guest.durations |= parts | {"boot": boot}
             guest.durations["connect"] = time.monotonic() - booted_at
             yield guest
 
 
-def ready(running: qemu.Qemu, accelerator: Accelerator) -> None:
-    """Wait for init's last line.
+def ready(running: qemu.Qemu, accelerator: Accelerator) -> dict[str, float]:
+    """Wait for init's last line; return the seconds of kernel and init, by the guest's clock.
+
+    What is left of the whole is QEMU's, the firmware's and the kernel's unpacking of itself.
 
     Raises:
         GuestDied, GuestTimeout: it never comes.
     """
-    running.wait_for("harness: ready", BOOT_LIMIT[accelerator], "its boot")
+    line = running.wait_for("harness: ready", BOOT_LIMIT[accelerator], "its boot")
     lost = [line for line in running.console() if "harness: no channel" in line]
     if lost:
         raise GuestDied(f"the guest cannot be reached: {lost[0]}", running.console())
+    said = _READY.search(line)
+    if said is None:  # another of the kernel's lines came between
+        return {}
+    kernel, whole = map(float, said.groups())
+    return {"kernel": kernel, "init": whole - kernel}

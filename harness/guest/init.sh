@@ -8,13 +8,17 @@ umask 022
 if [ "$1" != stage2 ]; then
     busybox mkdir -p /proc /newroot
     busybox mount -t tmpfs -o mode=0755,size=80% root /newroot
+    busybox mount -t proc proc /proc
+    read -r began rest </proc/uptime
+    busybox umount /proc
     busybox cp -a /bin /etc /init /lib /lib64 /sbin /usr /newroot/
-    set -- /init stage2
+    set -- /init stage2 "$began"
     # A drill's filter is set here, so that every process of the guest is under it.
     [ -e /etc/drill.bpf ] && set -- /usr/bin/perl /etc/drill.pl /etc/drill.bpf "$@"
     exec busybox switch_root /newroot "$@"
 fi
 
+began=$2
 busybox mkdir -p /dev /etc /mnt /proc /root /run/harness/disk /sys /tmp /var
 busybox mount -t devtmpfs devtmpfs /dev || busybox mount -t tmpfs -o mode=0755 dev /dev
 exec </dev/console >/dev/console 2>&1
@@ -180,7 +184,8 @@ relay() {
 }
 serve &
 while [ ! -S $server ]; do sleep 0.02; done
-say "ready $(cut -d' ' -f1 /proc/uptime) $(uname -r)"
+read -r up rest </proc/uptime
+say "ready, seconds: kernel $began all $up"
 while :; do
     relay <>"$port" >&0
     sleep 1

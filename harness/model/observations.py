@@ -37,6 +37,13 @@ class Verdict(StrEnum):
     SKIPPED = "skipped"
 
 
+PARTS = (
+    *("qemu", "restore", "firmware", "kernel", "init", "boot", "connect", "freshen"),
+    *("mount", "arm", "attach", "start", "steps", "collect", "cell"),
+)
+"""What a cell's seconds go to, in their order; ``boot`` is the three before it, ``cell`` is all."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """Failing system calls of one kind, aggregated by (name, errno, program, operation, origin)."""
@@ -162,6 +169,7 @@ class Observation:
     console: tuple[str, ...] = ()
     """The console's last lines, when the guest was lost."""
     durations: dict[str, float] = field(default_factory=dict)
+    """Seconds, by :data:`PARTS`."""
     environment: Environment | None = None
     scenario_digest: str = ""
     normalise: tuple[tuple[str, str], ...] = ()

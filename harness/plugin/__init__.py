@@ -232,6 +232,12 @@ class Listener:
             self._be_terminable()
         self._gathered.add(report)
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self) -> None:
+        """Say with -v where a cell's time went."""
+        if self._gathered is not None:
+            self._gathered.detail()
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
         """Let SIGTERM end a controller of workers as Ctrl-C does, once it knows of cells."""

@@ -23,7 +23,7 @@ from harness.plugin.compared import Compared
 from harness.plugin.knowledge import applying
 from harness.plugin.remembering import remember
 from harness.plugin.session import SESSION, Session
-from harness.plugin.terminal import accelerator_line, places_line, write
+from harness.plugin.terminal import accelerator_line, places_line, seconds_line, write
 from harness.plugin.writing import write_reports
 from harness.report.junit import properties
 from harness.results.codec import decode, encode
@@ -122,6 +122,7 @@ class Gathered:
         self.config = config
         self.cells: list[CellReport] = []
         self.started = utc_now()
+        self._fresh: list[CellReport] = []
         self.problem = ""
         self.besides = 0
         """Tests that failed and are no cells."""
@@ -135,13 +136,22 @@ class Gathered:
     def add(self, report: pytest.TestReport) -> None:
         """Take the cells of a report."""
         first = not self.cells
-        self.cells += [decode(CellReport, text.encode()) for text in getattr(report, ATTRIBUTE)]
+        self._fresh = [decode(CellReport, text.encode()) for text in getattr(report, ATTRIBUTE)]
+        self.cells += self._fresh
         if not self._own and first:
             self._begin()
         if not self._announced and self.cells[-1].accelerator:
             self._announced = True
             self._say(accelerator_line(self.cells[-1].accelerator, self.cells[-1].accelerator_why))
             self._say(places_line(self.cells[-1].places))
+
+    def detail(self) -> None:
+        """Say where the newest cells' seconds went, once their own line is complete (-v)."""
+        if self.config.get_verbosity() > 0:
+            for cell in self._fresh:
+                if line := seconds_line(cell.observation.durations):
+                    self._say(line)
+        self._fresh = []
 
     def _say(self, text: str) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")

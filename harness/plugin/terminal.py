@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
+
+from harness.model.observations import PARTS
 
 if TYPE_CHECKING:
     from _pytest.capture import CaptureManager
@@ -83,6 +86,12 @@ def accelerator_line(accelerator: str, why: str) -> str:
     if accelerator == "tcg":
         return f"accelerator: TCG, software emulation, slow ({why})"
     return f"accelerator: {accelerator.upper() or 'none used'}"
+
+
+def seconds_line(durations: Mapping[str, float]) -> str:
+    """Return where a cell's seconds went."""
+    parts = [f"{part} {durations[part]:.2f}" for part in PARTS if part in durations]
+    return f"seconds: {', '.join(parts)}" if parts else ""
 
 
 def places_line(places: int) -> str:

@@ -25,6 +25,7 @@ WHOLE: dict[str, Any] = {
     "cold": spread(4.0),
     "restored": spread(0.6),
     "ratio": spread(0.15),
+    "boot": {"firmware": spread(0.7), "kernel": spread(2.0), "init": spread(1.0)},
     "memory": {"guests": 8, "one": 201.2, "all": 480.7},
     "cell": {"qemu": spread(0.2), "steps": spread(0.5), "cell": spread(1.2)},
     "tracing": {
@@ -45,7 +46,7 @@ def rows(text: str) -> list[list[str]]:
 
 
 def test_each_kernel_is_a_row_of_medians_and_what_they_lie_between() -> None:
-    header, row, loops, traced, parts, split = rows(bench.table(measured(mine=WHOLE)))
+    header, row, loops, traced, boot, booted, parts, split = rows(bench.table(measured(mine=WHOLE)))
     assert dict(zip(header, row, strict=True)) == {
         "kernel": "mine",
         "cold boot, s": "4.00 (2.00 to 8.00)",
@@ -63,6 +64,12 @@ def test_each_kernel_is_a_row_of_medians_and_what_they_lie_between() -> None:
         "calls": "2.00 (1.00 to 4.00)",
         "strace -f: archive": "9.00 (4.50 to 18.00)",
         "strace -f: redis": "7.00 (3.50 to 14.00)",
+    }
+    assert dict(zip(boot, booted, strict=True)) == {
+        "a cold boot's seconds": "mine",
+        "firmware": "0.70",
+        "kernel": "2.00",
+        "init": "1.00",
     }
     assert dict(zip(parts, split, strict=True)) == {
         "a cell's seconds": "mine",

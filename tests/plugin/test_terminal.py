@@ -5,7 +5,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from harness.plugin.terminal import TerminalProgress, accelerator_line, places_line
+from harness.plugin.terminal import TerminalProgress, accelerator_line, places_line, seconds_line
 from harness.scenarios.ahead import Ahead, awaited
 
 
@@ -50,6 +50,13 @@ def test_slow_emulation_is_never_silent() -> None:
     assert accelerator_line("", "") == "accelerator: none used"
     assert places_line(1) == "1 guest at once; --guests sets it"
     assert places_line(2) == "2 guests at once; --guests sets it"
+
+
+def test_where_a_cells_seconds_went_is_told_in_the_order_in_which_they_passed() -> None:
+    assert seconds_line({"cell": 1.5, "qemu": 0.04, "unheard-of": 1.0}) == (
+        "seconds: qemu 0.04, cell 1.50"
+    )
+    assert not seconds_line({})
 
 
 def test_while_a_result_is_awaited_the_waiting_thread_does_what_else_there_is() -> None:
