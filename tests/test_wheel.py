@@ -46,6 +46,7 @@ def test_catalogs_locks_keys_scripts_and_tables_travel_in_it(unpacked: Path) -> 
         "data/kernels/keys/keys.yaml",
         "data/kernels/keys/debian-archive-keyring.pgp",
         "data/images/catalog.yaml",
+        "data/scenarios/causes.yaml",
         "guest/init.sh",
         "trace/arm.sh",
         "trace/census_probe.pl",

@@ -134,6 +134,8 @@ class Environment:
     image_digest: str
     tools: str
     """Digest of the guest tools' lock."""
+    sysctl: dict[str, str] = field(default_factory=dict)
+    """What the host and the scenario set, by name; what the kernel refused is left out."""
     ways: dict[str, str] = field(default_factory=dict)
     """Which way was taken where kernels differ (tracefs, memory peak, ...)."""
     drill: str = ""

@@ -144,6 +144,10 @@ def _environment(request: Request, book: Notebook) -> Environment:
         image_ref=request.image.ref,
         image_digest=request.image.digest,
         tools=request.tools,
+        sysctl={
+            **{k: v for k, v in host.sysctl.items() if k not in survey.refused_sysctls},
+            **spec.sysctls,
+        },
         ways={"census": survey.census.ways.get("x86_64", "none"), **book.ways},
         drill=drill.describe(host),
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from harness.findings import Cause
 from harness.model.observations import Failure, Observation, Origin, ProcessEnd
 from harness.trace.noise import is_quiet
+from harness.verdicts.enosys import ENOSYS
 from harness.verdicts.processes import calls_of, failed_processes
 from harness.verdicts.profile import is_timing, key_of
 
@@ -42,8 +43,36 @@ def cause_of(
         calls = [failure for failure in calls_of(after, end) if failure in new]
         if calls:
             return _cause(after, _suspect(calls), end, since or {})
-    refused = [failure for failure in new if failure.origin in _REFUSED]
-    return _cause(after, _suspect(refused), None, since or {}) if refused else None
+    turned_down = list(filter(refused, new))
+    return _cause(after, _suspect(turned_down), None, since or {}) if turned_down else None
+
+
+def refused(failure: Failure) -> bool:
+    """Tell whether a call was turned down as such, not merely unsuccessful."""
+    return failure.errno == ENOSYS or failure.origin in _REFUSED
+
+
+def suspect_of(
+    observation: Observation, harmless: Callable[[Failure], bool] = lambda _: False
+) -> Failure | None:
+    """Return the refused call that probably broke a cell, by the cell alone; None: none did.
+
+    It is the last refusal that the process met which failed first, of those that met any. A
+    call that is ``harmless``, or that the same program met in a step that ended as expected, is
+    no suspect; nor is what a program met that ended well.
+    """
+    bad = {place for place, step in enumerate(observation.steps) if step.unmet or step.timed_out}
+
+    def telling(failure: Failure) -> bool:
+        if not refused(failure) or harmless(failure) or _is_quiet(failure):
+            return False
+        return not bad or not failure.steps or bad.issuperset(failure.steps)
+
+    for end in failed_processes(observation):
+        calls = list(filter(telling, calls_of(observation, end)))
+        if calls:
+            return _suspect(calls)
+    return None
 
 
 def _newly_failed(before: Observation, after: Observation) -> Iterable[ProcessEnd]:
@@ -63,7 +92,7 @@ def _is_quiet(failure: Failure) -> bool:
 
 
 def _suspect(calls: Iterable[Failure]) -> Failure:
-    return max(calls, key=lambda failure: (failure.origin in _REFUSED, failure.offset))
+    return max(calls, key=lambda failure: (refused(failure), failure.offset))
 
 
 def _cause(
