@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.findings import Cause
+from harness.model.observations import Origin, ProcessEnd, Verdict
+
 
 class Certainty(StrEnum):
     """How far a cause is known to be that of a cell; the order is from most to least."""
@@ -38,10 +41,51 @@ class NamedCause:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A system call that one program was refused, and what became of the program."""
+
+    syscall: str
+    errno: str
+    program: str
+    origin: Origin
+    since: str = ""
+    """The kernel that introduced the call (syscalls(2)); empty: not known."""
+    implemented: bool | None = None
+    """What the census of this kernel says of the call; None: it says nothing."""
+    coped: bool | None = None
+    """Whether its process ended with 0 and the step as expected; None: not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """What is known of one cell."""
 
     cell: str
     """Its pytest node id."""
+    scenario: str
+    image: str
+    kernel: str
+    verdict: Verdict
+    outcome: str
+    """The matrix's words: ``failed with 2 ENOSYS``."""
+    release: str = ""
+    """What the running kernel called itself."""
+    reason: str = ""
+    asks: str = ""
+    """What a file of the image asks for that this kernel is not."""
+    first: ProcessEnd | None = None
+    """The process that failed first, or the one that met the cause; None: none is known."""
+    cause: Cause | None = None
+    """The refused call that probably broke it; confirmed only where a run showed it."""
+    last: bool = False
+    """Whether that was the last call to fail in its process."""
+    implemented: bool | None = None
+    """What the census says of that call."""
     causes: tuple[NamedCause, ...] = ()
     """The known causes that match, the surest first."""
+    refusals: tuple[Refusal, ...] = ()
+    """Every other call that was refused."""
+    drill: str = ""
+    """Not empty: this was a drill, no evidence about a real kernel."""
+    doubts: tuple[str, ...] = ()
+    """What was not recorded, so that it may have been missed."""

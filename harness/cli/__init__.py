@@ -10,6 +10,7 @@ import typer
 
 from harness.cli import (
     drill,
+    explain,
     history,
     images,
     kernels,
@@ -40,6 +41,7 @@ upgrade.register(app)
 machine.register(app)
 reports.register(app)
 drill.register(app)
+explain.register(app)
 
 
 def _version(wanted: bool) -> None:

@@ -23,6 +23,7 @@ from harness.report.contents import load
 from harness.report.files import Format, write
 from harness.results.meta import RunMeta
 from harness.results.runs import RunDir
+from harness.scenarios.causes import own_files
 from harness.upgrade import Upgrade, carry_out
 from harness.upgrade_plan import Plan, of_images, of_kernels
 from harness.verdicts.outcome import counts, outcome_of
@@ -199,6 +200,7 @@ def _meta(run: RunDir, plan: Plan, done: Upgrade, lab: Laboratory) -> RunMeta:
             image_facts(lab, name) for name in dict.fromkeys(place.image for place in places)
         ),
         cells=tuple(one.id for one in done.observations),
+        causes=tuple(map(str, own_files(lab.assembly.options.rootdir))),
     )
 
 

@@ -111,7 +111,8 @@ class CellItem(pytest.Item):
             from harness.report.failure import failure_text
 
             file = session_of(self.config).cell_file(self.observation)
-            return failure_text(self.observation, file)
+            explanation = session_of(self.config).knowledge.explain(self.observation, self.known)
+            return failure_text(self.observation, explanation, file)
         if isinstance(excinfo.value, HarnessError):
             return str(excinfo.value)
         return super().repr_failure(excinfo)

@@ -1,4 +1,4 @@
-"""The known differences of a session's scenarios: their own, and those of known.yaml."""
+"""What is known beforehand: differences of a session's scenarios, and causes of failures."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from harness.explanations import Explanation
 from harness.kernels import selection
+from harness.model.causes import KnownCause
 from harness.model.hosts import HostEntry
 from harness.model.observations import Observation
 from harness.model.scenarios import Known, Scenario
 from harness.scenarios import accepted
+from harness.trace import since
+from harness.verdicts.explanation import explain
 from harness.verdicts.known import Judgement, judge
 
 
@@ -21,7 +25,8 @@ class Knowledge:
         ConfigError: a file is wrong.
     """
 
-    def __init__(self, directories: Sequence[Path]) -> None:
+    def __init__(self, directories: Sequence[Path], causes: Sequence[KnownCause]) -> None:
+        self._causes = causes
         self.files = [directory / accepted.FILE for directory in directories]
         self._entries = [entry for file in self.files for entry in accepted.load(file)]
 
@@ -33,6 +38,10 @@ class Knowledge:
     def apart(self, scenario: str, image: str) -> tuple[Known, ...]:
         """Return the known differences of known.yaml for a scenario in an image."""
         return accepted.of_cell(self._entries, scenario, image)
+
+    def explain(self, observation: Observation, known: Judgement) -> Explanation:
+        """Return what is known of a cell, before it is compared with any other."""
+        return explain(observation, self._causes, since=since.load(), known=known.state)
 
 
 def judged(scenario: Scenario, entry: HostEntry, observation: Observation) -> Judgement:

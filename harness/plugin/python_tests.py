@@ -255,7 +255,9 @@ class Bench:
             cells.append(cell_report(self.session, self.item, part.entry, observation, known))
             if part.image and observation.verdict in _BAD:
                 file = self.session.cell_file(observation)
-                report.sections.append(("kernels", failure_text(observation, file)))
+                explanation = self.session.knowledge.explain(observation, known)
+                text = failure_text(observation, explanation, file)
+                report.sections.append(("kernels", text))
         report.user_properties = list(self.item.user_properties)
         attach(report, cells)
 

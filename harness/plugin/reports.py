@@ -29,6 +29,7 @@ from harness.report.junit import properties
 from harness.results.codec import decode, encode
 from harness.results.meta import ImageFacts, KernelFacts, RunMeta
 from harness.results.runs import RunDir, utc_now
+from harness.scenarios.causes import own_files
 from harness.verdicts.known import Judgement
 from harness.verdicts.outcome import FAILED_STATUS, Outcome, exit_status, outcome_of
 
@@ -280,6 +281,7 @@ class Gathered:
             images=tuple(images.values()),
             cells=tuple(cell.observation.id for cell in sorted(self.cells, key=_row)),
             known={c.observation.id: c.known.entry for c in self.cells if c.known.entry},
+            causes=tuple(map(str, own_files(*settings.causes_of(self.config)))),
             stale={c.observation.id: c.known.stale for c in self.cells if c.known.stale},
         )
 

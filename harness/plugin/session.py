@@ -32,6 +32,7 @@ from harness.plugin.signals import terminated_as_interrupted
 from harness.plugin.terminal import TerminalProgress, accelerator_line, places_line
 from harness.results.meta import ImageFacts, KernelFacts, RunMeta
 from harness.results.runs import RunDir, new_run_id
+from harness.scenarios import causes
 from harness.scenarios.ahead import Ahead, awaited
 from harness.scenarios.request import Request
 from harness.verdicts.known import Judgement
@@ -94,7 +95,7 @@ class Session:
         self.laboratory = Laboratory(self.assembly, self._load_images())
         self._check_profile()
         directories = [config.rootpath / name for name in config.getini("scenario_dirs")]
-        self.knowledge = Knowledge(directories)
+        self.knowledge = Knowledge(directories, causes.load_for(*settings.causes_of(config)))
         self.wanted = settings.wanted(config)
         self.comparing = comparing_of(self, self.wanted)
         self.earlier = earlier_of(

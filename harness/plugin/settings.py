@@ -112,6 +112,12 @@ def declare(parser: pytest.Parser) -> None:
         type="args",
         default=list(DEFAULT_DIRS),
     )
+    parser.addini(
+        "causes",
+        "files of known causes besides scenarios/causes.yaml, relative to the rootdir",
+        type="args",
+        default=[],
+    )
     parser.addini("kernels_dir", "catalog, locks and mirrors of kernels", default="kernels")
     parser.addini("images_dir", "catalog and lock of images", default="images")
 
@@ -253,6 +259,11 @@ def options_of(config: pytest.Config) -> Options:
         cold_boot=config.getoption("cold_boot"),
         guests=guests,
     )
+
+
+def causes_of(config: pytest.Config) -> tuple[Path, list[Path]]:
+    """Return where the user's known causes are: the rootdir, and further files."""
+    return config.rootpath, [Path(name) for name in config.getini("causes")]
 
 
 def results_of(config: pytest.Config) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from harness.findings import Difference, Field, Finding, Kind
 from harness.report.plain import clean, clean_lines, plural, shortened
-from harness.report.sentences import cause_lines
+from harness.report.sentences import call_text, cause_lines
 from harness.verdicts.enosys import ENOSYS
 from harness.verdicts.upgrade import NOT_MODELLED, Advice
 
@@ -77,10 +77,10 @@ def _note(text: str) -> str:
 
 
 def _difference(difference: Difference) -> Iterator[str]:
-    what = _what(difference)
     if difference.field in (Field.ENOSYS, Field.ERRNO):
-        yield _refusal(difference, what)
+        yield _refusal(difference)
         return
+    what = _what(difference)
     one_line = all("\n" not in text.strip() for text in (difference.before, difference.after))
     if one_line:
         yield f"{what}: before: {_short(difference.before)}; after: {_short(difference.after)}"
@@ -90,15 +90,12 @@ def _difference(difference: Difference) -> Iterator[str]:
         yield from (f"  {mark} {line}" for line in _excerpt(text))
 
 
-def _refusal(difference: Difference, what: str) -> str:
+def _refusal(difference: Difference) -> str:
     if not difference.after:
         word = "no longer missing" if difference.errno == ENOSYS else "no longer fails"
-        return f"{what}: {word} ({difference.before} before)"
-    word = "fallback" if difference.coped else "fails now"
-    origin = f" from {difference.origin.value}" if difference.origin else ""
-    was = f", {difference.before} before" if difference.before else ""
-    coped = {True: "coped", False: "its process failed", None: "not known whether it coped"}
-    return f"{word}: {what}: {difference.after}{origin}{was}; {coped[difference.coped]}"
+    else:
+        word = "fallback" if difference.coped else "fails now"
+    return f"{word}: {clean(call_text(difference))}"
 
 
 def _what(difference: Difference) -> str:

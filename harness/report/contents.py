@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.errors import StoreError
+from harness.errors import ConfigError, StoreError
+from harness.explanations import Explanation
 from harness.findings import Comparison, Finding
+from harness.model.causes import KnownCause
 from harness.model.observations import Observation
 from harness.report.matrix import Matrix, build
 from harness.results.history import COMPLETED, HISTORY, History
 from harness.results.meta import KernelFacts, Problem, Run, RunMeta
 from harness.results.runs import COMPARISON, RunDir, load_comparison, load_run
+from harness.scenarios import causes
+from harness.trace import since
+from harness.verdicts.explanation import explain, plainly_passed
 from harness.verdicts.known import Judgement
 from harness.verdicts.outcome import Known
 
@@ -42,10 +47,15 @@ class Report:
     comparison: Comparison | None = None
     trend: tuple[TrendPoint, ...] = ()
     """Runs up to this one, oldest first."""
+    explanations: Mapping[str, Explanation] = field(default_factory=dict)
+    """Of cells that did not plainly pass, by id."""
 
 
-def load(path: Path) -> Report:
+def load(path: Path, more_causes: Sequence[Path] = ()) -> Report:
     """Read a run and lay it out; what cannot be read becomes a problem of the run.
+
+    Cells that did not plainly pass are explained by the known causes of the harness, of the
+    files that the session used, as they are now, and of ``more_causes``.
 
     Raises:
         StoreError: there is no run at ``path``.
@@ -53,11 +63,12 @@ def load(path: Path) -> Report:
     run = load_run(path)
     comparison, unread = _comparison(run)
     trend, unknown = _trend(run)
+    known, wrong = _causes(run, more_causes)
     order = {id: place for place, id in enumerate(run.meta.cells)}
     ordered = sorted(
         run.observations, key=lambda one: (order.get(one.id, len(order)), one.file, one.id)
     )
-    problems = (*run.problems, *filter(None, (unread, unknown)))
+    problems = (*run.problems, *filter(None, (unread, unknown, wrong)))
     run = replace(run, observations=tuple(ordered), problems=problems)
     return Report(
         run=run,
@@ -68,7 +79,31 @@ def load(path: Path) -> Report:
         ),
         comparison=comparison,
         trend=trend,
+        explanations=explained(run, comparison, known),
     )
+
+
+def explained(
+    run: Run,
+    comparison: Comparison | None,
+    known: Sequence[KnownCause],
+    *,
+    all_cells: bool = False,
+) -> dict[str, Explanation]:
+    """Return the explanations of a run's cells by id: of those that did not plainly pass."""
+    found = {one.after.cell: one.cause for one in comparison.findings} if comparison else {}
+    table = since.load()
+    return {
+        one.id: explain(
+            one,
+            known,
+            cause=found.get(one.id),
+            since=table,
+            known=_judgement(run.meta, one).state,
+        )
+        for one in run.observations
+        if all_cells or not plainly_passed(one)
+    }
 
 
 def ended(meta: RunMeta) -> bool:
@@ -114,6 +149,15 @@ def _comparison(run: Run) -> tuple[Comparison | None, Problem | None]:
         return load_comparison(run.path), None
     except StoreError as error:
         return None, Problem(path=run.path / COMPARISON, text=str(error))
+
+
+def _causes(run: Run, more: Sequence[Path]) -> tuple[tuple[KnownCause, ...], Problem | None]:
+    own = [path for path in map(Path, run.meta.causes) if path.exists()]
+    try:
+        return causes.load([causes.packaged(), *own, *more]), None
+    except ConfigError as error:
+        problem = Problem(path=Path(error.file), text=f"known causes are the harness's: {error}")
+        return causes.load([causes.packaged()]), problem
 
 
 def _trend(run: Run) -> tuple[tuple[TrendPoint, ...], Problem | None]:

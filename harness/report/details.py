@@ -6,15 +6,18 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.explanations import Explanation
 from harness.findings import Difference, Field, Finding, Side
 from harness.model.observations import Environment, Failure, Observation, Origin, StepResult
 from harness.report.contents import Report, cell_file, console_file, findings_by_cell
-from harness.report.failure import ORIGINS, ending, how, typed
+from harness.report.explained import paragraph
+from harness.report.failure import ending, how, typed
 from harness.report.looks import KINDS, LOOKS, tone
 from harness.report.matrix import Cell
 from harness.report.plain import clean, clean_lines
-from harness.report.sentences import cause_lines, difference_text
+from harness.report.sentences import ORIGINS, difference_text
 from harness.report.sidebyside import pairs
+from harness.verdicts.cause import refused
 from harness.verdicts.enosys import ENOSYS, distinct
 from harness.verdicts.processes import failed_processes
 
@@ -78,6 +81,7 @@ class Details:
     def _cell(self, cell: Cell, seen: Observation, column: int) -> Json:
         outcome, look = cell.outcome, LOOKS[cell.outcome.rule.verdict]
         found = self._findings.get(seen.id)
+        explanation = self._report.explanations.get(seen.id)
         failed = failed_processes(seen)
         return _slim(
             {
@@ -88,7 +92,8 @@ class Details:
                 "symbol": look.symbol,
                 "tone": tone(outcome),
                 "reason": self._text(seen.reason),
-                "cause": self._text(seen.cause),
+                "why": explanation and self._text(paragraph(explanation)),
+                "cases": explanation and _cases(explanation),
                 "finding": found and self._finding(found),
                 "steps": [self._step(*numbered) for numbered in enumerate(seen.steps, 1)],
                 "calls": self._table([self._call(*pair) for pair in _by_weight(seen)]),
@@ -125,10 +130,9 @@ class Details:
         )
 
     def _call(self, failure: Failure, coped: str) -> list[Any]:
-        refused = failure.errno == ENOSYS or failure.origin is Origin.SECCOMP
         operation = f"({failure.operation})" if failure.operation else ""
         table = "" if failure.abi == "x86_64" else f", {failure.abi}"
-        said = [ORIGINS[failure.origin] if refused else "", failure.remark]
+        said = [ORIGINS[failure.origin] if refused(failure) else "", failure.remark]
         call = (
             clean(f"{failure.name}{operation} ({failure.number}{table})"),
             clean(failure.errno),
@@ -168,7 +172,7 @@ class Details:
                 "tone": look.tone,
                 "before": _side(finding.before, finding.after),
                 "after": _side(finding.after, finding.before),
-                "cause": finding.cause and [self._text(one) for one in cause_lines(finding.cause)],
+                "evidence": finding.cause and [self._text(one) for one in finding.cause.evidence],
                 "differences": self._table(list(map(self._difference, finding.differences))),
                 "known": self._table(list(map(self._difference, finding.known))),
                 "noise": self._table(list(map(self._difference, finding.noise))),
@@ -228,6 +232,14 @@ def _side(side: Side, other: Side) -> str:
     """Return a side's kernel, and its run where the other side's is another."""
     run = f", run {side.run}" if side.run != other.run else ""
     return clean(f"{side.kernel} {side.release}".strip() + run)
+
+
+def _cases(explanation: Explanation) -> list[list[str]]:
+    """Return the known cases' names and where they are documented on the web."""
+    return [
+        [clean(one.name), *(clean(page) for page in one.references if page.startswith("https://"))]
+        for one in explanation.causes
+    ]
 
 
 def _by_weight(seen: Observation) -> Iterable[tuple[Failure, str]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from harness.findings import Comparison, Difference, Field, Finding, Kind
 from harness.report.plain import clean, clean_lines, plural, shortened
-from harness.report.sentences import cause_lines, unlike_sentences
+from harness.report.sentences import call_text, cause_lines, unlike_sentences
 
 _STYLES = {
     Kind.BROKEN: "1;31",
@@ -128,7 +128,7 @@ def _sorted(finding: Finding) -> list[Difference]:
 
 def _difference(one: Difference, page: _Page) -> Iterator[str]:
     if one.field in (Field.ENOSYS, Field.ERRNO):
-        yield page.hanging(call_text(one), 2)
+        yield page.hanging(clean(call_text(one)), 2)
     elif one.field in _TEXTS:
         yield f"  {_place(one)}:"
         yield from (page.cut(line, 6) for line in _changed_lines(one))
@@ -138,20 +138,6 @@ def _difference(one: Difference, page: _Page) -> Iterator[str]:
     else:
         before, after = clean(one.before) or "none", clean(one.after) or "none"
         yield page.hanging(f"{_place(one)}: {before} -> {after}", 2)
-
-
-def call_text(one: Difference) -> str:
-    """Return a line on a call that fails in another way, or on one side alone."""
-    operation = f" {clean(one.operation)}" if one.operation else ""
-    call = f"{clean(one.syscall)}{operation}  {clean(one.program)}"
-    answer = f"{one.before or 'no failure'} -> {one.after or 'no failure'}"
-    origin = f"  from {one.origin.value}" if one.origin and one.after else ""
-    coped = {
-        True: "  coped",
-        False: "  its process failed",
-        None: "  not known whether it coped",
-    }[one.coped]
-    return f"{answer}  {call}{origin}{coped if one.after else ''}"
 
 
 def _place(one: Difference) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from harness.explanations import Certainty
 from harness.findings import Comparison, Kind
 from harness.model.observations import Origin, Verdict
 from harness.report.contents import Report, cell_file, findings_by_cell
+from harness.report.explained import paragraph
 from harness.report.matrix import Cell, Note
 from harness.results.codec import encode
 from harness.results.meta import RunMeta
@@ -35,6 +37,10 @@ class CellResult:
     """Its observation, relative to the run's directory."""
     finding: Kind | None = None
     """Its class in the comparison; None: it was not compared."""
+    why: str = ""
+    """What is known of why, in a paragraph; empty where it plainly passed."""
+    causes: dict[str, Certainty] = field(default_factory=dict)
+    """The known causes that match, the surest first, and how sure that is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +103,7 @@ def document(report: Report) -> Document:
                 scenario=row.key.scenario,
                 file=row.key.file,
                 cells=tuple(
-                    _cell(cell, kernel, cell_file(report, cell.id), found.get(cell.id))
+                    _cell(report, cell, kernel, found.get(cell.id))
                     for kernel, cell in zip(kernels, row.cells, strict=True)
                     if cell is not None
                 ),
@@ -112,7 +118,8 @@ def document(report: Report) -> Document:
     )
 
 
-def _cell(cell: Cell, kernel: str, file: str, finding: Kind | None) -> CellResult:
+def _cell(report: Report, cell: Cell, kernel: str, finding: Kind | None) -> CellResult:
+    explanation = report.explanations.get(cell.id)
     return CellResult(
         id=cell.id,
         kernel=kernel,
@@ -121,8 +128,10 @@ def _cell(cell: Cell, kernel: str, file: str, finding: Kind | None) -> CellResul
         enosys=cell.outcome.enosys,
         known=cell.outcome.known,
         reason=cell.reason,
-        file=file,
+        file=cell_file(report, cell.id),
         finding=finding,
+        why=paragraph(explanation) if explanation else "",
+        causes={one.name: one.certainty for one in explanation.causes} if explanation else {},
     )
 
 

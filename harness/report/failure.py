@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shlex
+import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from harness.model.observations import Failure, Observation, Origin, ProcessEnd, StepResult, Verdict
+from harness.explanations import Explanation
+from harness.model.observations import Failure, Observation, ProcessEnd, StepResult, Verdict
+from harness.report.explained import paragraph
 from harness.report.plain import clean, clean_lines, plural, shortened
-from harness.verdicts.enosys import ENOSYS, describe, distinct
+from harness.report.sentences import ORIGINS
+from harness.verdicts.cause import refused
 from harness.verdicts.outcome import outcome_of
 from harness.verdicts.processes import calls_of, failed_processes
 
@@ -21,38 +25,35 @@ _CONSOLE_LINES = 20
 _MESSAGES = 10
 _CALLS = 6
 _PROCESSES = 4
+_PARAGRAPH = 96
+"""Columns of a paragraph."""
 _LOST = (Verdict.DIED, Verdict.TIMED_OUT)
-ORIGINS = {
-    Origin.SECCOMP: "refused by the seccomp profile",
-    Origin.KERNEL: "not implemented by this kernel",
-    Origin.DRILL: "refused by the drill",
-    Origin.OTHER: "answered by the kernel, which implements the call",
-    Origin.UNKNOWN: "",
-}
-"""Who answered a refused call, in words."""
 
 
-def failure_text(observation: Observation, cell_file: Path | None = None) -> str:
+def failure_text(
+    observation: Observation, explanation: Explanation, cell_file: Path | None = None
+) -> str:
     """Return what there is to say of a cell that did not pass, without colours.
 
-    The first step that failed comes whole, others with what they did not meet; then the
-    processes that failed, the first with the system calls that failed in it, and what is known
-    of the guest when it was lost. ``cell_file`` is where the observation was written.
+    What is known of why comes first. The first step that failed comes whole, others with what
+    they did not meet; then the processes that failed, the first with the system calls that
+    failed in it, and what is known of the guest when it was lost. ``cell_file`` is where the
+    observation was written.
     """
+    why = paragraph(explanation)
     blocks = (
-        _head(observation),
+        _head(observation, why),
+        ["", "why:", *wrapped(why, _PARAGRAPH, "  ")],
         _steps(observation),
         _processes(observation),
-        _enosys(observation),
         _section("new kernel messages", _tail(observation.messages, _MESSAGES)),
         _console(observation),
-        _doubts(observation),
         _where_next(observation, cell_file),
     )
     return "\n".join(line for block in blocks for line in block)
 
 
-def _head(observation: Observation) -> Iterator[str]:
+def _head(observation: Observation, why: str) -> Iterator[str]:
     environment = observation.environment
     release = f" ({clean(environment.release)})" if environment is not None else ""
     words = outcome_of(observation).text
@@ -60,13 +61,22 @@ def _head(observation: Observation) -> Iterator[str]:
         f"{clean(observation.scenario)} in {clean(observation.image)} "
         f"on {clean(observation.kernel)}{release}: {words}"
     )
-    said = (sentence for step in observation.steps for sentence in step.unmet)
-    if observation.reason and not any(sentence in observation.reason for sentence in said):
+    said = [sentence for step in observation.steps for sentence in step.unmet]
+    told = observation.reason in why or any(sentence in observation.reason for sentence in said)
+    if not told:
         yield from (f"  {line}" for line in clean_lines(observation.reason))
-    if observation.cause:
-        yield f"  cause: {clean(observation.cause)}"
-    if environment is not None and environment.drill:
-        yield f"  drill: {clean(environment.drill)}"
+
+
+def wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    """Return a paragraph's lines, made safe to show; a long word is left whole."""
+    return textwrap.wrap(
+        clean(text),
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 # --- steps ------------------------------------------------------------------------------
@@ -165,7 +175,7 @@ def _last(end: ProcessEnd) -> str:
 
 def _chosen(calls: tuple[Failure, ...]) -> tuple[Failure, ...]:
     """Return the latest calls; refused ones push out those that merely failed."""
-    telling = [call for call in calls if call.errno == ENOSYS or call.origin is Origin.SECCOMP]
+    telling = [call for call in calls if refused(call)]
     other = [call for call in calls if call not in telling]
     room = max(_CALLS - len(telling), 0)
     chosen = [*telling[-_CALLS:], *(other[-room:] if room else [])]
@@ -175,24 +185,8 @@ def _chosen(calls: tuple[Failure, ...]) -> tuple[Failure, ...]:
 def _call(call: Failure) -> str:
     operation = f"({clean(call.operation)})" if call.operation else ""
     times = f", {call.count} times" if call.count > 1 else ""
-    refused = call.errno == ENOSYS or call.origin is Origin.SECCOMP
-    why = f": {ORIGINS[call.origin]}" if refused and ORIGINS[call.origin] else ""
+    why = f": {ORIGINS[call.origin]}" if refused(call) and ORIGINS[call.origin] else ""
     return f"{clean(call.name)}{operation} {clean(call.errno)}{times}{why}"
-
-
-def _enosys(observation: Observation) -> Iterator[str]:
-    found = distinct(observation)
-    if not found:
-        return
-    yield ""
-    yield "ENOSYS in this cell:"
-    for item in found:
-        remark = f" ({clean(item.remark)})" if item.remark else ""
-        times = f", {item.count} times" if item.count > 1 else ""
-        yield (
-            f"  {clean(describe(item))} by {clean(item.program)}{times}, "
-            f"from {item.origin.value}{remark}: {item.coped.value}"
-        )
 
 
 # --- the guest, and where to go from here -----------------------------------------------
@@ -202,15 +196,6 @@ def _console(observation: Observation) -> Iterator[str]:
     if observation.verdict not in _LOST:
         return iter(())
     return _section("the guest's console said last", _tail(observation.console, _CONSOLE_LINES))
-
-
-def _doubts(observation: Observation) -> Iterator[str]:
-    lines = list(observation.notes)
-    if not observation.traced:
-        lines.append("system calls were not traced in this cell")
-    if observation.lost_events:
-        lines.append(f"{plural(observation.lost_events, 'event')} of the tracer were lost")
-    return _section("not recorded", lines)
 
 
 def _where_next(observation: Observation, cell_file: Path | None) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from harness.findings import Finding, Kind
 from harness.report.contents import Report, ended
+from harness.report.explained import paragraph
 from harness.report.looks import KINDS, LOOKS, NOT_RUN, Tone, brief, tone
 from harness.report.matrix import Cell, note_text
 from harness.report.plain import clean, listed, plural, shortened
@@ -15,6 +16,8 @@ from harness.verdicts.enosys import NewEnosys, coped_text, describe
 
 _WIDTH = 300
 """Characters of a text of unknown length that are shown."""
+_PARAGRAPH = 3000
+"""Characters of an explanation that are shown."""
 _DIFFERENCES = 4
 """Differences of one cell that are named."""
 # What begins or ends a construct of Markdown inside a line, or a cell of a table.
@@ -34,12 +37,12 @@ def render(report: Report) -> str:
     return "\n\n".join("\n".join(lines) for block in blocks if (lines := list(block))) + "\n"
 
 
-def escaped(text: str) -> str:
+def escaped(text: str, width: int = _WIDTH) -> str:
     r"""Return text of unknown origin as Markdown that shows it: on one line, nothing active.
 
     It may stand in a table's cell: GFM takes ``\|`` for a bar there.
     """
-    return _ACTIVE.sub(r"\\\1", shortened(clean(text), _WIDTH))
+    return _ACTIVE.sub(r"\\\1", shortened(clean(text), width))
 
 
 def _head(report: Report) -> Iterator[str]:
@@ -116,6 +119,8 @@ def _failed(report: Report) -> Iterator[str]:
         where = escaped(f"{row.key.image}, {row.label} on {kernel}")
         reason = f": {escaped(cell.reason)}" if cell.reason else ""
         yield f"- {_words(cell)}: **{where}**{reason}"
+        if cell.id in report.explanations:
+            yield f"  - {escaped(paragraph(report.explanations[cell.id]), _PARAGRAPH)}"
 
 
 # --- the matrix and what stands beneath -------------------------------------------------

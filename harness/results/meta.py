@@ -82,6 +82,8 @@ class RunMeta:
     """Id of a cell to the known difference that says that it fails."""
     stale: dict[str, tuple[Known, ...]] = field(default_factory=dict)
     """Id of a cell to known differences that apply to it and did not occur."""
+    causes: tuple[str, ...] = ()
+    """The user's own files of known causes."""
     schema: int = RUN_SCHEMA
 
 

@@ -23,6 +23,7 @@ from harness.errors import ConfigError
 from harness.model.causes import Effect, HostPattern, KnownCause, Pattern
 from harness.model.observations import Origin
 from harness.scenarios import schema, values
+from harness.trace import since
 from harness.trace.judge import errno_name
 from harness.trace.syscalls import ABIS, Syscalls
 from harness.yamlvalues import did_you_mean, source_text
@@ -49,12 +50,18 @@ def _calls() -> frozenset[str]:
 
 
 @cache
+def _usual() -> frozenset[str]:
+    """Return the calls of the small table: the whole ones are slow to load."""
+    return frozenset(since.load())
+
+
+@cache
 def _errnos() -> frozenset[str]:
     return frozenset(errno_name(number) for number in (*errno.errorcode, _ENOTSUPP))
 
 
 def _call(name: str) -> str:
-    if _GLOB.isdisjoint(name) and name not in _calls():
+    if _GLOB.isdisjoint(name) and name not in _usual() and name not in _calls():
         raise ValueError(f"unknown system call {name!r}; {did_you_mean(name, list(_calls()))}")
     return name
 
@@ -224,8 +231,13 @@ def load_for(rootdir: Path, more: Sequence[Path] = ()) -> tuple[KnownCause, ...]
     Raises:
         ConfigError: a file is wrong, or one of ``more`` is missing.
     """
+    return load([packaged(), *own_files(rootdir, more)])
+
+
+def own_files(rootdir: Path, more: Sequence[Path] = ()) -> tuple[Path, ...]:
+    """Return the user's files: that of ``rootdir``'s scenarios, if it has one, and ``more``."""
     own = rootdir / "scenarios" / FILE
-    return load([packaged(), *([own] if own.exists() else []), *(rootdir / path for path in more)])
+    return (*([own] if own.exists() else []), *(rootdir / path for path in more))
 
 
 def _of_file(path: Path) -> dict[str, KnownCause | None]:

@@ -1,4 +1,4 @@
-"""The JSON schema of scenario files, for editors."""
+"""The JSON schemas of scenario files and of files of known causes, for editors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import sys
 from typing import Any
 
+from harness.scenarios import causes
 from harness.scenarios.schema import ScenarioFile
 from harness.scenarios.values import NAME
 
@@ -28,11 +29,25 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def text() -> str:
-    """Return the schema as it is committed: ``docs/scenario.schema.json``."""
+def causes_schema() -> dict[str, Any]:
+    """Return the schema of what a file of known causes may hold.
+
+    Which system calls and errnos there are is known to :mod:`harness.scenarios.causes` alone.
+    """
+    schema = causes.CausesFile.model_json_schema(mode="validation")
+    schema["properties"]["causes"]["propertyNames"] = {"pattern": f"^{causes.NAME}$"}
+    return {"$schema": ADDRESS, **schema, "title": "Known causes"}
+
+
+SCHEMAS = {"scenario": json_schema, "causes": causes_schema}
+"""By the beginning of the file's name below docs/."""
+
+
+def text(name: str) -> str:
+    """Return a schema as it is committed: ``docs/NAME.schema.json``."""
     # Descriptions are docstrings; editors show Markdown.
-    return json.dumps(json_schema(), indent=2, sort_keys=True).replace("``", "`") + "\n"
+    return json.dumps(SCHEMAS[name](), indent=2, sort_keys=True).replace("``", "`") + "\n"
 
 
 if __name__ == "__main__":
-    sys.stdout.write(text())
+    sys.stdout.write(text(*sys.argv[1:]))

@@ -6,6 +6,7 @@ import errno
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
+from harness.explanations import Refusal
 from harness.findings import Cause
 from harness.model.observations import Failure, Observation, Origin, ProcessEnd
 from harness.trace.noise import is_quiet
@@ -15,7 +16,6 @@ from harness.verdicts.profile import is_timing, key_of
 
 _TAIL = 3
 """Lines of stderr that are shown as evidence."""
-_REFUSED = frozenset({Origin.SECCOMP, Origin.KERNEL, Origin.DRILL})
 
 
 def cause_of(
@@ -42,25 +42,38 @@ def cause_of(
     for end in _newly_failed(before, after):
         calls = [failure for failure in calls_of(after, end) if failure in new]
         if calls:
-            return _cause(after, _suspect(calls), end, since or {})
+            return described(after, _suspect(calls), end, since or {})
     turned_down = list(filter(refused, new))
-    return _cause(after, _suspect(turned_down), None, since or {}) if turned_down else None
+    return described(after, _suspect(turned_down), None, since or {}) if turned_down else None
+
+
+def met(call: Failure | Cause | Refusal) -> str:
+    """Return which program got which answer, from whom, for which call."""
+    if isinstance(call, Failure):
+        operation = f" ({call.operation})" if call.operation else ""
+        return (
+            f"{call.program} gets {call.errno} from {call.origin.value} for {call.name}{operation}"
+        )
+    return f"{call.program} gets {call.errno} from {call.origin.value} for {call.syscall}"
 
 
 def refused(failure: Failure) -> bool:
     """Tell whether a call was turned down as such, not merely unsuccessful."""
-    return failure.errno == ENOSYS or failure.origin in _REFUSED
+    return failure.errno == ENOSYS or failure.origin is Origin.SECCOMP
 
 
 def suspect_of(
     observation: Observation, harmless: Callable[[Failure], bool] = lambda _: False
-) -> Failure | None:
-    """Return the refused call that probably broke a cell, by the cell alone; None: none did.
+) -> tuple[Failure | None, ProcessEnd | None]:
+    """Return the refused call that probably broke a cell, by the cell alone, and its process.
 
     It is the last refusal that the process met which failed first, of those that met any. A
     call that is ``harmless``, or that the same program met in a step that ended as expected, is
-    no suspect; nor is what a program met that ended well.
+    no suspect; nor is what a program met that ended well. A cell whose own cause was found has no
+    other.
     """
+    if observation.cause:
+        return None, None
     bad = {place for place, step in enumerate(observation.steps) if step.unmet or step.timed_out}
 
     def telling(failure: Failure) -> bool:
@@ -71,8 +84,8 @@ def suspect_of(
     for end in failed_processes(observation):
         calls = list(filter(telling, calls_of(observation, end)))
         if calls:
-            return _suspect(calls)
-    return None
+            return _suspect(calls), end
+    return None, None
 
 
 def _newly_failed(before: Observation, after: Observation) -> Iterable[ProcessEnd]:
@@ -95,9 +108,10 @@ def _suspect(calls: Iterable[Failure]) -> Failure:
     return max(calls, key=lambda failure: (refused(failure), failure.offset))
 
 
-def _cause(
+def described(
     after: Observation, failure: Failure, end: ProcessEnd | None, since: Mapping[str, str]
 ) -> Cause:
+    """Return a call as a suspected cause, with its evidence; ``end`` is of the process it met."""
     return Cause(
         syscall=failure.name,
         errno=failure.errno,

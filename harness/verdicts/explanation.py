@@ -1,15 +1,23 @@
-"""What a cell met and why, as far as it is known: known causes, and the call that was refused."""
+"""What a cell met and why, as far as it is known: the refused call, and known causes that match."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from harness.explanations import Certainty, Explanation, NamedCause
+from harness.explanations import Certainty, Explanation, NamedCause, Refusal
 from harness.findings import Cause
 from harness.model.causes import Effect, KnownCause
-from harness.model.observations import Failure, Observation
-from harness.verdicts.cause import suspect_of
+from harness.model.observations import Failure, Observation, ProcessEnd, Verdict
+from harness.verdicts.cause import described, refused, suspect_of
+from harness.verdicts.enosys import Coped, coped_of
 from harness.verdicts.matching import BROKE, Match, fits_call, is_call, match, rank
+from harness.verdicts.outcome import Known, outcome_of
+from harness.verdicts.processes import failed_processes
+
+_COPED = {Coped.COPED: True, Coped.FAILED: False, Coped.UNKNOWN: None}
+TELLING = (Certainty.CONFIRMED, Certainty.STATED, Certainty.SUSPECTED)
+"""How sure a cause must be for a failure to be put down to it."""
 
 
 def explain(
@@ -17,6 +25,8 @@ def explain(
     causes: Sequence[KnownCause],
     *,
     cause: Cause | None = None,
+    since: Mapping[str, str] | None = None,
+    known: Known = Known.NO,
 ) -> Explanation:
     """Return what is known of a cell.
 
@@ -24,18 +34,40 @@ def explain(
         observation: the cell.
         causes: the known causes, from :func:`harness.scenarios.causes.load_for`.
         cause: what a comparison with another cell named; without it the cell alone speaks.
+        since: which kernel introduced a call, by name.
+        known: whether a known difference says that the cell fails.
     """
-    suspect = _suspect(observation, causes, cause)
-    confirmed = cause is not None and cause.confirmed is True
-    found: list[tuple[Match, KnownCause]] = []
-    for known in causes:
-        one = match(known, observation, suspect, confirmed)
-        if one is not None:
-            found.append((one, known))
-    found.sort(key=lambda pair: rank(pair[0]))
+    since = since or {}
+    suspect, end = _suspect(observation, causes, cause)
+    if suspect is not None and cause is None:
+        cause = described(observation, suspect, end, since)
+    first = end or next(iter(failed_processes(observation)), None)
     return Explanation(
-        cell=observation.id, causes=tuple(_named(one, known) for one, known in found)
+        cell=observation.id,
+        scenario=observation.scenario,
+        image=observation.image,
+        kernel=observation.kernel,
+        verdict=observation.verdict,
+        outcome=outcome_of(observation, known).text,
+        release=observation.environment.release if observation.environment else "",
+        reason=observation.reason,
+        asks=observation.cause,
+        first=first if observation.verdict in BROKE else None,
+        cause=cause,
+        last=end is not None
+        and suspect is not None
+        and end.last_failure == f"{suspect.name} {suspect.errno}",
+        implemented=suspect.implemented if suspect is not None else None,
+        causes=_named(observation, causes, suspect, cause),
+        refusals=_refusals(observation, suspect, since),
+        drill=observation.environment.drill if observation.environment else "",
+        doubts=tuple(_doubts(observation)),
     )
+
+
+def plainly_passed(observation: Observation) -> bool:
+    """Tell whether there is nothing to explain: it passed, and no call was refused."""
+    return observation.verdict is Verdict.PASSED and not any(map(refused, observation.failures))
 
 
 def named(explanation: Explanation) -> NamedCause | None:
@@ -43,20 +75,22 @@ def named(explanation: Explanation) -> NamedCause | None:
 
     One that was coped with, or that nothing ties to the failure, is none.
     """
-    telling = (Certainty.CONFIRMED, Certainty.STATED, Certainty.SUSPECTED)
-    return next((one for one in explanation.causes if one.certainty in telling), None)
+    return next((one for one in explanation.causes if one.certainty in TELLING), None)
 
 
 def _suspect(
-    observation: Observation, causes: Iterable[KnownCause], cause: Cause | None
-) -> Failure | None:
+    observation: Observation, causes: Sequence[KnownCause], cause: Cause | None
+) -> tuple[Failure | None, ProcessEnd | None]:
+    """Return the call that probably broke a cell, and the process that met it."""
     if observation.verdict not in BROKE:
-        return None
+        return None, None
     if cause is not None:
         wanted = (cause.syscall, cause.errno, cause.program, cause.origin)
         for failure in observation.failures:
             if (failure.name, failure.errno, failure.program, failure.origin) == wanted:
-                return failure
+                ends = failed_processes(observation)
+                return failure, next((one for one in ends if one.program == cause.program), None)
+        return None, None
     harmless = [
         pattern
         for known in causes
@@ -69,12 +103,63 @@ def _suspect(
     )
 
 
-def _named(one: Match, known: KnownCause) -> NamedCause:
-    return NamedCause(
-        name=known.name,
-        certainty=one.certainty,
-        text=known.text,
-        help=known.help,
-        references=known.references,
-        evidence=one.evidence,
+def _named(
+    observation: Observation,
+    causes: Sequence[KnownCause],
+    suspect: Failure | None,
+    cause: Cause | None,
+) -> tuple[NamedCause, ...]:
+    confirmed = cause is not None and cause.confirmed is True
+    found: list[tuple[Match, KnownCause]] = []
+    for known in causes:
+        one = match(known, observation, suspect, confirmed)
+        if one is not None:
+            found.append((one, known))
+    found.sort(key=lambda pair: rank(pair[0]))
+    return tuple(
+        NamedCause(
+            name=known.name,
+            certainty=one.certainty,
+            text=known.text,
+            help=known.help,
+            references=known.references,
+            evidence=one.evidence,
+        )
+        for one, known in found
     )
+
+
+def _refusals(
+    observation: Observation, suspect: Failure | None, since: Mapping[str, str]
+) -> tuple[Refusal, ...]:
+    """Return the refused calls besides the suspected one, each once, in order of occurrence."""
+    found: dict[tuple[str, str, str, str], Refusal] = {}
+    for failure in sorted(observation.failures, key=lambda failure: failure.offset):
+        if not refused(failure) or failure is suspect:
+            continue
+        key = (failure.name, failure.errno, failure.program, failure.origin.value)
+        coped = _COPED[coped_of(observation, failure)]
+        before = found.get(key)
+        if before is not None:  # of several operations the worst counts
+            worse = min(before.coped, coped, key=lambda one: (True, None, False)[::-1].index(one))
+            found[key] = replace(before, coped=worse)
+            continue
+        found[key] = Refusal(
+            syscall=failure.name,
+            errno=failure.errno,
+            program=failure.program,
+            origin=failure.origin,
+            since=since.get(failure.name, ""),
+            implemented=failure.implemented,
+            coped=coped,
+        )
+    return tuple(found.values())
+
+
+def _doubts(observation: Observation) -> list[str]:
+    doubts = list(observation.notes)
+    if observation.verdict in BROKE and not observation.traced:
+        doubts.append("system calls were not traced in this cell")
+    if observation.lost_events:
+        doubts.append(f"{observation.lost_events} events of the tracer were lost")
+    return doubts

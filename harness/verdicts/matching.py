@@ -20,7 +20,7 @@ from harness.model.observations import (
     StepResult,
     Verdict,
 )
-from harness.verdicts.cause import refused
+from harness.verdicts.cause import met, refused
 from harness.verdicts.enosys import Coped, coped_of
 from harness.verdicts.processes import failed_processes
 
@@ -123,7 +123,7 @@ def _matches(
         if certainty is not None:
             yield Match(
                 certainty=certainty,
-                evidence=(called(failure), *signs),
+                evidence=(met(failure), *signs),
                 signs=len(signs) + _keys(pattern),
             )
 
@@ -148,9 +148,20 @@ def _certainty(
         return Certainty.STATED
     if signs or (suspect is not None and _alike(failure, suspect)):
         return Certainty.SUSPECTED
+    if not refused(failure) and _ended_with(seen, failure):
+        return Certainty.SUSPECTED
     if coped is Coped.COPED:
         return Certainty.COPED if refused(failure) else None
     return Certainty.UNCLEAR
+
+
+def _ended_with(seen: Observation, failure: Failure) -> bool:
+    """Tell whether a call was the last to fail in a process that failed."""
+    words = f"{failure.name} {failure.errno}"
+    return any(
+        end.last_failure == words and end.program == failure.program
+        for end in failed_processes(seen)
+    )
 
 
 def _alike(one: Failure, other: Failure) -> bool:
@@ -160,12 +171,6 @@ def _alike(one: Failure, other: Failure) -> bool:
         other.program,
         other.origin,
     )
-
-
-def called(failure: Failure) -> str:
-    """Return which program met what, as a sentence."""
-    operation = f" ({failure.operation})" if failure.operation else ""
-    return f"{failure.program} got {failure.errno} for {failure.name}{operation}"
 
 
 # --- what is seen besides a call --------------------------------------------------------
@@ -255,9 +260,8 @@ def _fits_host(pattern: Pattern, here: Environment | None) -> bool:
     )
 
 
-def _glob(patterns: Iterable[str], text: str) -> bool:
-    patterns = tuple(patterns)
-    return not patterns or any(fnmatchcase(text, one) for one in patterns)
+def _glob(patterns: Sequence[str], text: str) -> bool:
+    return not patterns or text in patterns or any(fnmatchcase(text, one) for one in patterns)
 
 
 def _keys(pattern: Pattern) -> int:

@@ -59,8 +59,8 @@ def test_fallbacks_and_what_is_no_longer_missing_are_listed() -> None:
     lines = shown(advise("redis", [finding(Kind.DEGRADED, new, gone)]))
     assert lines[2] == "redis: SAFE WITH FALLBACKS"
     assert lines[4:6] == [
-        "    fallback: app, openat2: ENOSYS from seccomp; coped",
-        "    app, openat2: no longer missing (ENOSYS before)",
+        "    fallback: no failure -> ENOSYS: openat2 in app, refused by the seccomp profile, coped",
+        "    no longer missing: ENOSYS -> no failure: openat2 in app",
     ]
 
 
@@ -86,7 +86,8 @@ def test_a_call_that_a_program_did_not_cope_with_is_no_fallback() -> None:
     call: dict[str, Any] = {"syscall": "openat2", "errno": "ENOSYS", "program": "app"}
     new = Difference(field=Field.ENOSYS, after="ENOSYS", origin=Origin.KERNEL, coped=False, **call)
     lines = shown(advise("redis", [finding(Kind.BROKEN, new, cause=CAUSE)]))
-    assert "    fails now: app, openat2: ENOSYS from kernel; its process failed" in lines
+    said = "openat2 in app, not implemented by this kernel, its process failed"
+    assert f"    fails now: no failure -> ENOSYS: {said}" in lines
 
 
 def test_what_is_said_of_several_scenarios_is_said_once() -> None:

@@ -19,11 +19,17 @@ def validator() -> Any:
     return jsonschema.Draft202012Validator(schema)
 
 
-def test_the_committed_schema_is_current() -> None:
-    committed = (ROOT / "docs" / "scenario.schema.json").read_text()
-    assert committed == publish.text(), (
-        "write it anew: python -m harness.scenarios.publish > docs/scenario.schema.json"
+@pytest.mark.parametrize("name", publish.SCHEMAS)
+def test_the_committed_schema_is_current(name: str) -> None:
+    committed = (ROOT / "docs" / f"{name}.schema.json").read_text()
+    assert committed == publish.text(name), (
+        f"write it anew: python -m harness.scenarios.publish {name} > docs/{name}.schema.json"
     )
+
+
+def test_the_packaged_causes_fit_their_schema() -> None:
+    data = yamlfile.load(ROOT / "scenarios" / "causes.yaml").data
+    jsonschema.Draft202012Validator(publish.causes_schema()).validate(data)
 
 
 @pytest.mark.parametrize(

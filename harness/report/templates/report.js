@@ -100,7 +100,8 @@
     byId("drawer-title").textContent = cell.title;
     byId("drawer-body").replaceChildren(
       make("p", {}, chip(cell.tone, cell.symbol, cell.outcome)),
-      ...paragraphs([cell.reason, cell.cause]),
+      ...paragraphs([cell.reason, cell.why]),
+      ...cases(cell.cases || []),
       ...finding(cell.finding),
       ...steps(cell.steps || []),
       ...calls(cell.calls),
@@ -121,6 +122,13 @@
   const heading = (words) => make("h3", {}, words);
 
   const paragraphs = (places) => (places || []).filter((place) => text(place)).map((place) => make("p", {}, text(place)));
+
+  function cases(found) {
+    const pages = ([name, ...places]) =>
+      places.map((place) => make("li", {}, `${name}: `, make("a", { href: place, rel: "noreferrer" }, place)));
+    const links = found.flatMap(pages);
+    return links.length ? [heading("Known cases"), make("ul", {}, ...links)] : [];
+  }
 
   const block = (words) => make("pre", { tabindex: "0" }, words);
 
@@ -197,7 +205,7 @@
     return [
       heading(`Compared with ${found.before}`),
       make("p", {}, chip(found.tone, found.symbol, found.kind)),
-      ...paragraphs(found.cause),
+      ...paragraphs(found.evidence),
       ...paragraphs(found.said),
       ...differences("", found, found.differences),
       ...differences("Known differences", found, found.known),
