@@ -18,13 +18,28 @@ class Certainty(StrEnum):
     CONFIRMED = "confirmed"
     """A run with exactly that answer as the only change failed in the same way."""
     STATED = "stated"
-    """The kernel's message, or the file that asks for a newer kernel, says so itself."""
+    """A text says so outright: the kernel's, the program's, or what the harness found in a file."""
     SUSPECTED = "suspected"
     """What is known of it was seen in what failed."""
     UNCLEAR = "unclear"
     """It was met; nothing ties it to the failure, or it is not known what became of it."""
     COPED = "coped"
     """It was met by programs that went on and ended well."""
+
+
+class Tie(StrEnum):
+    """What ties a refused call to the failure of a cell."""
+
+    LAST = "last"
+    """It was the last call to fail in the process that failed."""
+    EARLIER = "earlier"
+    """It was refused in the process that failed; other calls failed after it."""
+    NAMED = "named"
+    """What the step printed, or was expected to, names it."""
+    TOLD = "told"
+    """What the step printed tells of its errno, and nothing else was answered so."""
+    NEW = "new"
+    """It does not fail where the cell passes, and no process failed that met it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +86,16 @@ class Explanation:
     release: str = ""
     """What the running kernel called itself."""
     reason: str = ""
+    differs: tuple[str, ...] = ()
+    """The first lines of an output that are not as expected, after + and -."""
     asks: str = ""
     """What a file of the image asks for that this kernel is not."""
     first: ProcessEnd | None = None
     """The process that failed first, or the one that met the cause; None: none is known."""
     cause: Cause | None = None
     """The refused call that probably broke it; confirmed only where a run showed it."""
-    last: bool = False
-    """Whether that was the last call to fail in its process."""
+    tie: Tie | None = None
+    """What ties that to the failure."""
     implemented: bool | None = None
     """What the census says of that call."""
     causes: tuple[NamedCause, ...] = ()

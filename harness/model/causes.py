@@ -53,8 +53,10 @@ class Pattern:
     reason: str = ""
     """Of the sentence why the cell failed: what a runtime said is in it."""
     asks: str = ""
-    """Of what a file of the image asks of the kernel, where that was found out."""
+    """Of what a file of the image asks of the kernel, where that was found out: it says it all."""
     host: HostPattern = field(default_factory=HostPattern)
+    states: bool = False
+    """Whether the text says the cause outright, so that nothing is left to suspect."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

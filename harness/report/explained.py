@@ -6,9 +6,9 @@ What is of unknown origin in it is not yet made safe to show.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from harness.explanations import Certainty, Explanation, NamedCause, Refusal
+from harness.explanations import Certainty, Explanation, NamedCause, Refusal, Tie
 from harness.findings import Cause
 from harness.model.observations import Origin, ProcessEnd, Verdict
 from harness.verdicts.cause import met
@@ -21,8 +21,19 @@ _CERTAIN = {
     Certainty.STATED: "it is said outright",
     Certainty.SUSPECTED: "suspected",
 }
+_TIES = {
+    Tie.LAST: "it is the last call that failed in that process",
+    Tie.EARLIER: "it was refused in that process, though other calls failed after it",
+    Tie.NAMED: "what the step printed, or was to print, names that call",
+    Tie.TOLD: "what the step printed tells of that error, and no other call was answered so",
+    Tie.NEW: "it does not fail where the cell passes, but the process that met it did not fail",
+}
+_UNBUILT = ", so it was built without it, or its vendor took it out"
+_BACKPORTED = ", so its vendor backported it"
 _CASES = 3
 """Known cases that are told whole; of more, their names."""
+_PROGRAMS = 4
+"""Programs that are named of a refused call."""
 
 
 def sentences(explanation: Explanation) -> tuple[str, ...]:
@@ -67,8 +78,10 @@ def _passed(explanation: Explanation) -> Iterator[str]:
 
 def _failed(explanation: Explanation) -> Iterator[str]:
     what = {Verdict.DIED: "The guest was lost", Verdict.TIMED_OUT: "It did not end in time"}
-    reason = _sentence(explanation.reason)
-    yield f"{what.get(explanation.verdict, 'It failed')}: {reason}"
+    reason = explanation.reason
+    if explanation.differs:
+        reason = f"{_line(reason)} ({'  '.join(explanation.differs)})"
+    yield f"{what.get(explanation.verdict, 'It failed')}: {_sentence(reason)}"
     if explanation.verdict is Verdict.DIED:
         yield "That is never the image's fault by itself."
     if explanation.asks:
@@ -85,44 +98,36 @@ def _suspected(explanation: Explanation) -> Iterator[str]:
         return
     yield f"{met(cause)}; {_answer(explanation, cause)}."
     if cause.confirmed is None:
-        near = (
-            "the last call that failed in that process"
-            if explanation.last
-            else ("refused in the process that failed, though other calls failed after it")
-        )
-        yield f"That is suspected to be why, not proven: it is {near}."
+        tie = f": {_TIES[explanation.tie]}" if explanation.tie else ""
+        yield f"That is suspected to be why, not proven{tie}."
         return
     tried = next(reversed(cause.evidence), "")
     word = "Confirmed" if cause.confirmed else "Suspected at first, and not confirmed"
     yield f"{word}: {_sentence(tried)}"
 
 
-def _answer(explanation: Explanation, call: Cause | Refusal) -> str:
+def _answer(explanation: Explanation, cause: Cause) -> str:
     """Return who answered a call, and since when Linux and this kernel have it."""
-    has = call.implemented if isinstance(call, Refusal) else explanation.implemented
-    since = f"Linux has it since {call.since} (syscalls(2))" if call.since else ""
-    older = _older(explanation.release, call.since)
-    match call.origin:
+    has = explanation.implemented
+    since = f"Linux has it since {cause.since} (syscalls(2))" if cause.since else ""
+    older = _older(explanation.release, cause.since)
+    match cause.origin:
         case Origin.SECCOMP:
-            said = "the seccomp profile refused it before it reached the kernel"
-            have = {True: ", which has the call", False: ", which lacks it as well", None: ""}[has]
-            return "; ".join(filter(None, (said + have, since)))
+            has_it = {True: ", which has it", False: ", which lacks it as well", None: ""}[has]
+            said = f"the seccomp profile refused it before it reached the kernel{has_it}"
         case Origin.KERNEL:
             said = f"this kernel ({explanation.release}) lacks it"
-            if since and older is False:
-                return f"{said} though {since}: it was built without, or its vendor removed it"
-            return "; ".join(filter(None, (said, since)))
-        case Origin.DRILL:
-            return "; ".join(filter(None, ("the drill refused it", since)))
-        case Origin.OTHER if call.errno == ENOSYS:
+            since += _UNBUILT if older is False else ""
+        case Origin.OTHER if cause.errno == ENOSYS:
             said = f"this kernel ({explanation.release}) has the call, but not what was asked of it"
-            if older:
-                return f"{said}; {since}, so its vendor backported it"
-            return "; ".join(filter(None, (said, since)))
+            since += _BACKPORTED if older else ""
+        case Origin.DRILL:
+            said = "the drill refused it"
         case Origin.OTHER:
             return "the kernel, which has the call, answered so"
         case _:
-            return "; ".join(filter(None, ("who answered was not recorded", since)))
+            said = "who answered was not recorded"
+    return "; ".join(filter(None, (said, since)))
 
 
 def _older(release: str, since: str) -> bool | None:
@@ -195,14 +200,39 @@ def _by_coping(explanation: Explanation, refusals: Iterable[Refusal]) -> Iterato
 
 
 def _listed(explanation: Explanation, refusals: Iterable[Refusal]) -> str:
-    grouped: dict[tuple[str, str, Origin], list[Refusal]] = {}
+    """Return refused calls by who answered; of each the Linux that has it, and the programs."""
+    grouped: dict[str, dict[str, list[str]]] = {}
     for one in refusals:
-        grouped.setdefault((one.syscall, one.errno, one.origin), []).append(one)
-    said = []
-    for (syscall, errno, _), same in grouped.items():
-        programs = ", ".join(dict.fromkeys(one.program for one in same))
-        said.append(f"{errno} for {syscall} in {programs} ({_answer(explanation, same[0])})")
-    return "; ".join(said)
+        since = f" (in Linux since {one.since})" if one.since else ""
+        programs = grouped.setdefault(_answered(explanation, one), {})
+        programs.setdefault(f"{one.syscall}{since}", []).append(one.program)
+    return "; ".join(
+        f"{who} {', '.join(f'{call} in {_programs(names)}' for call, names in calls.items())}"
+        for who, calls in grouped.items()
+    )
+
+
+def _answered(explanation: Explanation, one: Refusal) -> str:
+    older = _older(explanation.release, one.since)
+    match one.origin:
+        case Origin.SECCOMP:
+            well = ", as this kernel would," if one.implemented is False else ""
+            return f"the seccomp profile answers {one.errno}{well} to"
+        case Origin.KERNEL:
+            return "this kernel lacks" + (", though not older," if older is False else "")
+        case Origin.DRILL:
+            return "the drill refuses"
+        case Origin.OTHER:
+            backport = " by its vendor's backport" if older else ""
+            return f"with the call in this kernel{backport}, {one.errno} to what was asked of"
+        case _:
+            return f"{one.errno}, not recorded from whom, for"
+
+
+def _programs(names: Sequence[str]) -> str:
+    names = list(dict.fromkeys(names))
+    more = len(names) - _PROGRAMS
+    return ", ".join(names[:_PROGRAMS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _doubts(explanation: Explanation) -> Iterator[str]:
@@ -218,5 +248,9 @@ def _how(end: ProcessEnd) -> str:
 
 def _sentence(text: str) -> str:
     """Return a text's first line, ended by a full stop."""
-    line = text.strip().splitlines()[0].removesuffix("; output:") if text.strip() else "no reason"
+    line = _line(text)
     return line if line.endswith((".", "!", "?")) else f"{line}."
+
+
+def _line(text: str) -> str:
+    return text.strip().splitlines()[0].rstrip(":") if text.strip() else "no reason was recorded"

@@ -34,6 +34,8 @@ NAME = "[a-z0-9]+(-[a-z0-9]+)*"
 
 _KEY = "causes"
 _GLOB = frozenset("*?[")
+_NUMBERED = re.compile(r"syscall_\d+")
+_TEXTS = frozenset({"message", "stdout", "stderr", "output", "reason", "asks"})
 _ENOTSUPP = 524  # of no userland's list, but the kernel lets it out
 
 
@@ -61,8 +63,11 @@ def _errnos() -> frozenset[str]:
 
 
 def _call(name: str) -> str:
-    if _GLOB.isdisjoint(name) and name not in _usual() and name not in _calls():
-        raise ValueError(f"unknown system call {name!r}; {did_you_mean(name, list(_calls()))}")
+    fine = not _GLOB.isdisjoint(name) or _NUMBERED.fullmatch(name) or name in _usual()
+    if not fine and name not in _calls():
+        close = did_you_mean(name, list(_calls()))
+        hint = close if close.startswith("did") else "give one of syscalls(2), or syscall_NUMBER"
+        raise ValueError(f"unknown system call {name!r}; {hint}")
     return name
 
 
@@ -158,14 +163,18 @@ class PatternKeys(_Keys):
     asks: schema.Pattern = ""
     """In what a file of the image asks of the kernel, where that was found out."""
     host: HostKeys = Field(default_factory=HostKeys)
+    states: bool = False
+    """The text says the cause outright: nothing is left to suspect."""
 
     @model_validator(mode="after")
     def _shows_something(self) -> Self:
-        if not self.model_fields_set - {"host", "program", "abi"}:
+        if not self.model_fields_set - {"host", "program", "abi", "states"}:
             raise ValueError(
                 "needs something that a cell shows: a call, an errno, an end or a text; a host "
                 "or a program alone would fit every cell of it"
             )
+        if self.states and not self.model_fields_set & _TEXTS:
+            raise ValueError(f"states needs a text: one of {', '.join(sorted(_TEXTS))}")
         return self
 
 

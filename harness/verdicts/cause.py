@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from harness.explanations import Refusal
 from harness.findings import Cause
@@ -37,55 +37,29 @@ def cause_of(
         for failure in after.failures
         if key_of(failure, origins=False) not in known
         and not is_timing(failure)
-        and not _is_quiet(failure)
+        and not is_quiet_failure(failure)
     ]
     for end in _newly_failed(before, after):
         calls = [failure for failure in calls_of(after, end) if failure in new]
         if calls:
-            return described(after, _suspect(calls), end, since or {})
+            return described(after, latest(calls), end, since or {})
     turned_down = list(filter(refused, new))
-    return described(after, _suspect(turned_down), None, since or {}) if turned_down else None
+    return described(after, latest(turned_down), None, since or {}) if turned_down else None
 
 
 def met(call: Failure | Cause | Refusal) -> str:
     """Return which program got which answer, from whom, for which call."""
-    if isinstance(call, Failure):
-        operation = f" ({call.operation})" if call.operation else ""
-        return (
-            f"{call.program} gets {call.errno} from {call.origin.value} for {call.name}{operation}"
-        )
-    return f"{call.program} gets {call.errno} from {call.origin.value} for {call.syscall}"
+    name = call.name if isinstance(call, Failure) else call.syscall
+    if isinstance(call, Failure) and call.operation:
+        name += f" ({call.operation})"
+    # Of a kernel that refuses a call one would think that it lacks it.
+    whom = "a kernel that has it" if call.origin is Origin.OTHER else call.origin.value
+    return f"{call.program} gets {call.errno} from {whom} for {name}"
 
 
 def refused(failure: Failure) -> bool:
     """Tell whether a call was turned down as such, not merely unsuccessful."""
     return failure.errno == ENOSYS or failure.origin is Origin.SECCOMP
-
-
-def suspect_of(
-    observation: Observation, harmless: Callable[[Failure], bool] = lambda _: False
-) -> tuple[Failure | None, ProcessEnd | None]:
-    """Return the refused call that probably broke a cell, by the cell alone, and its process.
-
-    It is the last refusal that the process met which failed first, of those that met any. A
-    call that is ``harmless``, or that the same program met in a step that ended as expected, is
-    no suspect; nor is what a program met that ended well. A cell whose own cause was found has no
-    other.
-    """
-    if observation.cause:
-        return None, None
-    bad = {place for place, step in enumerate(observation.steps) if step.unmet or step.timed_out}
-
-    def telling(failure: Failure) -> bool:
-        if not refused(failure) or harmless(failure) or _is_quiet(failure):
-            return False
-        return not bad or not failure.steps or bad.issuperset(failure.steps)
-
-    for end in failed_processes(observation):
-        calls = list(filter(telling, calls_of(observation, end)))
-        if calls:
-            return _suspect(calls), end
-    return None, None
 
 
 def _newly_failed(before: Observation, after: Observation) -> Iterable[ProcessEnd]:
@@ -99,12 +73,14 @@ def _newly_failed(before: Observation, after: Observation) -> Iterable[ProcessEn
             yield end
 
 
-def _is_quiet(failure: Failure) -> bool:
+def is_quiet_failure(failure: Failure) -> bool:
+    """Tell whether a failing call is part of how programs normally work."""
     number = failure.number if failure.abi == "x86_64" else -1
     return is_quiet(number, getattr(errno, failure.errno, 0))
 
 
-def _suspect(calls: Iterable[Failure]) -> Failure:
+def latest(calls: Iterable[Failure]) -> Failure:
+    """Return the last of some failing calls, a refused one before any other."""
     return max(calls, key=lambda failure: (refused(failure), failure.offset))
 
 

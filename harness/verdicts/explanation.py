@@ -8,14 +8,18 @@ from dataclasses import replace
 from harness.explanations import Certainty, Explanation, NamedCause, Refusal
 from harness.findings import Cause
 from harness.model.causes import Effect, KnownCause
-from harness.model.observations import Failure, Observation, ProcessEnd, Verdict
-from harness.verdicts.cause import described, refused, suspect_of
+from harness.model.observations import Failure, Observation, Verdict
+from harness.verdicts.cause import described, refused
 from harness.verdicts.enosys import Coped, coped_of
 from harness.verdicts.matching import BROKE, Match, fits_call, is_call, match, rank
 from harness.verdicts.outcome import Known, outcome_of
 from harness.verdicts.processes import failed_processes
+from harness.verdicts.suspects import Suspect, suspect_of, tie_of
 
 _COPED = {Coped.COPED: True, Coped.FAILED: False, Coped.UNKNOWN: None}
+_LINES = 2
+_WIDTH = 80
+"""Lines of an output that differ, and how much of each."""
 TELLING = (Certainty.CONFIRMED, Certainty.STATED, Certainty.SUSPECTED)
 """How sure a cause must be for a failure to be put down to it."""
 
@@ -38,10 +42,12 @@ def explain(
         known: whether a known difference says that the cell fails.
     """
     since = since or {}
-    suspect, end = _suspect(observation, causes, cause)
-    if suspect is not None and cause is None:
-        cause = described(observation, suspect, end, since)
-    first = end or next(iter(failed_processes(observation)), None)
+    found = _suspect(observation, causes, cause)
+    suspect = found.failure if found else None
+    if found is not None and cause is None:
+        cause = described(observation, found.failure, found.end, since)
+    first = found.end if found else None
+    first = first or next(iter(failed_processes(observation)), None)
     return Explanation(
         cell=observation.id,
         scenario=observation.scenario,
@@ -51,12 +57,11 @@ def explain(
         outcome=outcome_of(observation, known).text,
         release=observation.environment.release if observation.environment else "",
         reason=observation.reason,
+        differs=_differs(observation),
         asks=observation.cause,
         first=first if observation.verdict in BROKE else None,
         cause=cause,
-        last=end is not None
-        and suspect is not None
-        and end.last_failure == f"{suspect.name} {suspect.errno}",
+        tie=found.tie if found else None,
         implemented=suspect.implemented if suspect is not None else None,
         causes=_named(observation, causes, suspect, cause),
         refusals=_refusals(observation, suspect, since),
@@ -80,17 +85,18 @@ def named(explanation: Explanation) -> NamedCause | None:
 
 def _suspect(
     observation: Observation, causes: Sequence[KnownCause], cause: Cause | None
-) -> tuple[Failure | None, ProcessEnd | None]:
-    """Return the call that probably broke a cell, and the process that met it."""
+) -> Suspect | None:
+    """Return the call that probably broke a cell."""
     if observation.verdict not in BROKE:
-        return None, None
+        return None
     if cause is not None:
         wanted = (cause.syscall, cause.errno, cause.program, cause.origin)
         for failure in observation.failures:
             if (failure.name, failure.errno, failure.program, failure.origin) == wanted:
                 ends = failed_processes(observation)
-                return failure, next((one for one in ends if one.program == cause.program), None)
-        return None, None
+                end = next((one for one in ends if one.program == cause.program), None)
+                return Suspect(failure=failure, end=end, tie=tie_of(failure, end))
+        return None
     harmless = [
         pattern
         for known in causes
@@ -154,6 +160,14 @@ def _refusals(
             coped=coped,
         )
     return tuple(found.values())
+
+
+def _differs(observation: Observation) -> tuple[str, ...]:
+    """Return the first lines of the first output that is not as expected."""
+    unmet = next((step.unmet[0] for step in observation.steps if step.unmet), "")
+    lines = [line.strip() for line in unmet.splitlines()[1:]]
+    changed = [line for line in lines if line.startswith(("+", "-")) and line[1:2] not in "+-"]
+    return tuple(line[:_WIDTH] for line in changed[:_LINES])
 
 
 def _doubts(observation: Observation) -> list[str]:

@@ -113,7 +113,7 @@ def _matches(
     if signs is None:
         return
     if not is_call(pattern):
-        certain = Certainty.STATED if pattern.message or pattern.asks else Certainty.SUSPECTED
+        certain = Certainty.STATED if _states(pattern) else Certainty.SUSPECTED
         yield Match(certainty=certain, evidence=signs, signs=len(signs))
         return
     for failure in seen.failures:
@@ -144,7 +144,7 @@ def _certainty(
         return Certainty.COPED if coped is Coped.COPED else Certainty.UNCLEAR
     if suspect is not None and _alike(failure, suspect) and confirmed:
         return Certainty.CONFIRMED
-    if signs and (pattern.message or pattern.asks):
+    if signs and _states(pattern):
         return Certainty.STATED
     if signs or (suspect is not None and _alike(failure, suspect)):
         return Certainty.SUSPECTED
@@ -153,6 +153,10 @@ def _certainty(
     if coped is Coped.COPED:
         return Certainty.COPED if refused(failure) else None
     return Certainty.UNCLEAR
+
+
+def _states(pattern: Pattern) -> bool:
+    return pattern.states or bool(pattern.asks)
 
 
 def _ended_with(seen: Observation, failure: Failure) -> bool:

@@ -1,0 +1,90 @@
+"""Which refused call probably broke a cell, by what the cell alone shows."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness.explanations import Tie
+from harness.model.observations import Failure, Observation, ProcessEnd, StepResult
+from harness.verdicts.cause import is_quiet_failure, latest, refused
+from harness.verdicts.enosys import Coped, coped_of
+from harness.verdicts.processes import calls_of, failed_processes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspect:
+    """A call, the process that failed of it where one did, and what ties it to the failure."""
+
+    failure: Failure
+    end: ProcessEnd | None
+    tie: Tie
+
+
+def suspect_of(
+    observation: Observation, harmless: Callable[[Failure], bool] = lambda _: False
+) -> Suspect | None:
+    """Return the refused call that probably broke a cell; None where nothing ties one to it.
+
+    It is one that the output names, else the last refusal of the process that failed first, of
+    those that met any. Where no such process failed, it is one that the output names, or whose
+    errno the output tells where there is no other. A call that is ``harmless``, or that the same
+    program met in a step that ended as expected, is no suspect; nor is what a program coped with.
+    A cell of which it was found out what a file asks for has none.
+    """
+    if observation.cause:
+        return None
+    steps = observation.steps
+    bad = {place for place, step in enumerate(steps) if step.unmet or step.timed_out}
+
+    def telling(failure: Failure) -> bool:
+        if not refused(failure) or harmless(failure) or is_quiet_failure(failure):
+            return False
+        return not bad or not failure.steps or bad.issuperset(failure.steps)
+
+    said = "\n".join(_said(steps[place]) for place in sorted(bad))
+    for end in failed_processes(observation):
+        calls = list(filter(telling, calls_of(observation, end)))
+        if calls:
+            return _of_process(calls, end, said)
+    calls = [
+        failure
+        for failure in filter(telling, observation.failures)
+        if coped_of(observation, failure) is not Coped.COPED
+    ]
+    for call in calls:
+        if _names(said, call):
+            return Suspect(failure=call, end=None, tie=Tie.NAMED)
+    tells = [call for call in calls if _tells(said, call)]
+    return Suspect(failure=tells[0], end=None, tie=Tie.TOLD) if len(tells) == 1 else None
+
+
+def tie_of(failure: Failure, end: ProcessEnd | None) -> Tie:
+    """Return what ties a call to the end of the process that met it."""
+    if end is None:
+        return Tie.NEW
+    return Tie.LAST if end.last_failure == f"{failure.name} {failure.errno}" else Tie.EARLIER
+
+
+def _of_process(calls: list[Failure], end: ProcessEnd, said: str) -> Suspect:
+    named = [call for call in calls if _names(said, call)]
+    if named:
+        return Suspect(failure=latest(named), end=end, tie=Tie.NAMED)
+    found = latest(calls)
+    return Suspect(failure=found, end=end, tie=tie_of(found, end))
+
+
+def _said(step: StepResult) -> str:
+    return "\n".join([*step.unmet, step.stderr, step.stdout])
+
+
+def _names(said: str, call: Failure) -> bool:
+    return re.search(rf"\b{re.escape(call.name)}\b", said) is not None
+
+
+def _tells(said: str, call: Failure) -> bool:
+    number = getattr(errno, call.errno, 0)
+    return bool(number) and os.strerror(number) in said
