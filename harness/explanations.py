@@ -105,4 +105,4 @@ class Explanation:
     drill: str = ""
     """Not empty: this was a drill, no evidence about a real kernel."""
     doubts: tuple[str, ...] = ()
-    """What was not recorded, so that it may have been missed."""
+    """What was not recorded or not done as usual."""

@@ -21,6 +21,7 @@ _CERTAIN = {
     Certainty.STATED: "it is said outright",
     Certainty.SUSPECTED: "suspected",
 }
+_ANNOUNCED = re.compile(r"; (output|stdout|stderr)( \([^)]*\))?$")
 _TIES = {
     Tie.LAST: "it is the last call that failed in that process",
     Tie.EARLIER: "it was refused in that process, though other calls failed after it",
@@ -87,7 +88,7 @@ def _failed(explanation: Explanation) -> Iterator[str]:
     if explanation.asks:
         yield f"Found in the image: {_sentence(explanation.asks)}"
     end = explanation.first
-    if end is not None:
+    if end is not None and explanation.verdict is not Verdict.DIED:
         where = f" ({end.path})" if end.path else ""
         yield f"{end.program}{where} failed: it {_how(end)}."
 
@@ -144,6 +145,9 @@ def _unexplained(explanation: Explanation) -> Iterator[str]:
         return
     if explanation.cause is not None:
         yield "No known case fits."
+        return
+    if explanation.verdict is Verdict.DIED:
+        yield "Why is not known."
         return
     yield (
         "Why is not known: no call was refused in what failed, beyond those that programs cope "
@@ -239,7 +243,7 @@ def _doubts(explanation: Explanation) -> Iterator[str]:
     if explanation.drill:
         yield f"This was a drill, no evidence about a real kernel: {_sentence(explanation.drill)}"
     if explanation.doubts:
-        yield f"Not recorded, so that something may be missing: {'; '.join(explanation.doubts)}."
+        yield f"To be borne in mind: {'; '.join(explanation.doubts)}."
 
 
 def _how(end: ProcessEnd) -> str:
@@ -253,4 +257,7 @@ def _sentence(text: str) -> str:
 
 
 def _line(text: str) -> str:
-    return text.strip().splitlines()[0].rstrip(":") if text.strip() else "no reason was recorded"
+    """Return a text's first line, without the announcement of an output that follows it."""
+    if not text.strip():
+        return "no reason was recorded"
+    return _ANNOUNCED.sub("", text.strip().splitlines()[0].rstrip(":"))

@@ -11,7 +11,7 @@ from harness.model.causes import Effect, KnownCause
 from harness.model.observations import Failure, Observation, Verdict
 from harness.verdicts.cause import described, refused
 from harness.verdicts.enosys import Coped, coped_of
-from harness.verdicts.matching import BROKE, Match, fits_call, is_call, match, rank
+from harness.verdicts.matching import BROKE, Match, fits_call, is_call, match, rank, weakened
 from harness.verdicts.outcome import Known, outcome_of
 from harness.verdicts.processes import failed_processes
 from harness.verdicts.suspects import Suspect, suspect_of, tie_of
@@ -121,6 +121,8 @@ def _named(
         one = match(known, observation, suspect, confirmed)
         if one is not None:
             found.append((one, known))
+    if any(one.suspect for one, _ in found):  # what was merely printed as well is no better
+        found = [(one if one.suspect else weakened(one), known) for one, known in found]
     found.sort(key=lambda pair: rank(pair[0]))
     return tuple(
         NamedCause(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
@@ -36,6 +36,8 @@ class Match:
 
     certainty: Certainty
     evidence: tuple[str, ...]
+    suspect: bool = False
+    """Whether it is about the call that probably broke the cell."""
     signs: int
     """How many things had to be there: of two causes the one that asks for more says more."""
 
@@ -62,9 +64,16 @@ def match(
     return min(found, key=rank, default=None)
 
 
-def rank(one: Match) -> tuple[int, int]:
-    """Return what matches are sorted by: the surest first, then what asks for most."""
-    return (list(Certainty).index(one.certainty), -one.signs)
+def rank(one: Match) -> tuple[int, bool, int]:
+    """Return what matches are sorted by: the surest first, the suspect, what asks for most."""
+    return (list(Certainty).index(one.certainty), not one.suspect, -one.signs)
+
+
+def weakened(found: Match) -> Match:
+    """Return a match that was suspected as one that nothing ties to the failure."""
+    if found.certainty is not Certainty.SUSPECTED:
+        return found
+    return replace(found, certainty=Certainty.UNCLEAR)
 
 
 def is_call(pattern: Pattern) -> bool:
@@ -76,8 +85,8 @@ def fits_call(pattern: Pattern, failure: Failure) -> bool:
     """Tell whether a failing call is one that a pattern is about."""
     origin = Origin.KERNEL if failure.origin is Origin.DRILL else failure.origin
     return (
-        _glob(pattern.syscall, failure.name)
-        and (not pattern.errno or failure.errno in pattern.errno)
+        (not pattern.errno or failure.errno in pattern.errno)  # first: it rules out the most
+        and _glob(pattern.syscall, failure.name)
         and (not pattern.origin or origin in pattern.origin)
         and _glob(pattern.operation, failure.operation)
         and pattern.abi in ("", failure.abi)
@@ -98,10 +107,8 @@ def failing_steps(observation: Observation) -> tuple[StepResult, ...]:
 
 
 def _tempered(found: Match, effect: Effect) -> Match:
-    weak = effect is Effect.DEGRADES and found.certainty in (Certainty.SUSPECTED, Certainty.STATED)
-    if not weak:
-        return found
-    return Match(certainty=Certainty.UNCLEAR, evidence=found.evidence, signs=found.signs)
+    """Put no failure down to what callers are known to cope with, unless all points to it."""
+    return found if effect is Effect.BREAKS or found.suspect else weakened(found)
 
 
 def _matches(
@@ -123,6 +130,7 @@ def _matches(
         if certainty is not None:
             yield Match(
                 certainty=certainty,
+                suspect=suspect is not None and _alike(failure, suspect),
                 evidence=(met(failure), *signs),
                 signs=len(signs) + _keys(pattern),
             )

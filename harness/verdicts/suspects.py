@@ -31,35 +31,33 @@ def suspect_of(
 
     It is one that the output names, else the last refusal of the process that failed first, of
     those that met any. Where no such process failed, it is one that the output names, or whose
-    errno the output tells where there is no other. A call that is ``harmless``, or that the same
-    program met in a step that ended as expected, is no suspect; nor is what a program coped with.
-    A cell of which it was found out what a file asks for has none.
+    errno the output tells where there is no other; a call that is ``harmless`` is one in that case
+    alone. What the same program met in a step that ended as expected is no suspect; nor is what a
+    program coped with. A cell of which it was found out what a file asks for has none.
     """
     if observation.cause:
         return None
     steps = observation.steps
     bad = {place for place, step in enumerate(steps) if step.unmet or step.timed_out}
 
-    def telling(failure: Failure) -> bool:
-        if not refused(failure) or harmless(failure) or is_quiet_failure(failure):
+    def in_question(failure: Failure) -> bool:
+        if not refused(failure) or is_quiet_failure(failure):
             return False
         return not bad or not failure.steps or bad.issuperset(failure.steps)
+
+    def telling(failure: Failure) -> bool:
+        return in_question(failure) and not harmless(failure)
 
     said = "\n".join(_said(steps[place]) for place in sorted(bad))
     for end in failed_processes(observation):
         calls = list(filter(telling, calls_of(observation, end)))
         if calls:
             return _of_process(calls, end, said)
-    calls = [
-        failure
-        for failure in filter(telling, observation.failures)
-        if coped_of(observation, failure) is not Coped.COPED
-    ]
-    for call in calls:
-        if _names(said, call):
-            return Suspect(failure=call, end=None, tie=Tie.NAMED)
-    tells = [call for call in calls if _tells(said, call)]
-    return Suspect(failure=tells[0], end=None, tie=Tie.TOLD) if len(tells) == 1 else None
+    for wanted in (telling, in_question):
+        found = _told(observation, list(filter(wanted, observation.failures)), said)
+        if found is not None:
+            return found
+    return None
 
 
 def tie_of(failure: Failure, end: ProcessEnd | None) -> Tie:
@@ -67,6 +65,18 @@ def tie_of(failure: Failure, end: ProcessEnd | None) -> Tie:
     if end is None:
         return Tie.NEW
     return Tie.LAST if end.last_failure == f"{failure.name} {failure.errno}" else Tie.EARLIER
+
+
+def _told(observation: Observation, calls: list[Failure], said: str) -> Suspect | None:
+    """Return the call that the output names, or the only one whose errno it tells."""
+    open_ = [call for call in calls if coped_of(observation, call) is not Coped.COPED]
+    named = [call for call in open_ if _names(said, call)]
+    tells = named or [call for call in open_ if _tells(said, call)]
+    if not named and len(tells) != 1:
+        return None
+    found, tie = tells[0], Tie.NAMED if named else Tie.TOLD
+    ends = [end for end in failed_processes(observation) if end.pid == found.pid]
+    return Suspect(failure=found, end=ends[0] if ends else None, tie=tie)
 
 
 def _of_process(calls: list[Failure], end: ProcessEnd, said: str) -> Suspect:

@@ -25,8 +25,8 @@ why:
   It failed: step 2 (bgsave): exit status is 1, expected 0. redis-cli (/usr/bin/redis-cli)
   failed: it ended with status 1. redis-cli gets ENOSYS from kernel for epoll_pwait2; this
   kernel (5.10.0-35-cloud-amd64) lacks it; Linux has it since 5.11 (syscalls(2)). That is
-  suspected to be why, not proven: it is the last call that failed in that process. No known
-  case fits.
+  suspected to be why, not proven: what the step printed, or was to print, names that call. No
+  known case fits.
 
 step 2 of 3 (bgsave):
   $ redis-cli bgsave && sleep 1
@@ -58,9 +58,8 @@ tmpfiles in systemd-tools on 6.1 (6.1.0-40-cloud-amd64): guest died
 
 why:
   The guest was lost: the guest panicked: Attempted to kill init! That is never the image's
-  fault by itself. Why is not known: no call was refused in what failed, beyond those that
-  programs cope with, and no known case fits. Not recorded, so that something may be missing:
-  system calls were not traced in this cell.
+  fault by itself. Why is not known. To be borne in mind: system calls were not traced in this
+  cell.
 
 step 1 of 1 (create):
   $ systemd-tmpfiles --create /etc/tmpfiles.d/app.conf
