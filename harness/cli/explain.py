@@ -64,12 +64,20 @@ def explain(
         sys.stdout.buffer.write(encode(data))
         return
     width = Console().width if sys.stdout.isatty() else _WIDTH
-    for number, one in enumerate(chosen):
+    for number, (text, alike) in enumerate(_by_text(chosen).items()):
         typer.echo("\n" if number else "", nl=False)
-        typer.echo(_title(one))
-        typer.echo("\n".join(wrapped(paragraph(one), width, "  ")))
+        typer.echo("\n".join(map(_title, alike)))
+        typer.echo("\n".join(wrapped(text, width, "  ")))
     if not chosen:
         typer.echo(f"every cell of {found.path.name} passed, and no system call was refused")
+
+
+def _by_text(chosen: Iterable[Explanation]) -> dict[str, list[Explanation]]:
+    """Return the cells by what there is to say of them, in order of their first."""
+    found: dict[str, list[Explanation]] = {}
+    for one in chosen:
+        found.setdefault(paragraph(one), []).append(one)
+    return found
 
 
 def _title(one: Explanation) -> str:

@@ -185,10 +185,10 @@ def _case(one: NamedCause, cause: Cause | None) -> str:
     if how and seen:
         how = f"{how}, as {' and '.join(seen)}"
     certain = f" ({how})" if how else ""
-    return (
-        f"Known case {one.name}{certain}: {one.text} What usually helps: {one.help} "
-        f"See {', '.join(one.references)}."
-    )
+    # Where it was coped with one page is enough.
+    pages = one.references if how else one.references[:1]
+    helps = one.help if one.help.startswith("Nothing") else f"What usually helps: {one.help}"
+    return f"Known case {one.name}{certain}: {one.text} {helps} See {', '.join(pages)}."
 
 
 def _by_coping(explanation: Explanation, refusals: Iterable[Refusal]) -> Iterator[str]:
