@@ -101,6 +101,24 @@ def test_a_wrong_catalog_is_told_once_however_many_files_need_it(
     assert "memry" in line
 
 
+def test_a_wrong_file_of_causes_is_told_once_with_its_line(
+    run: Run, scenarios: Write, pytester: pytest.Pytester
+) -> None:
+    scenarios("passes", file="one.yaml")
+    scenarios("passes", file="two.yaml")
+    causes = pytester.path / "scenarios" / "causes.yaml"
+    causes.write_text("causes:\n  mine:\n    text: Mine.\n    help: None.\n")
+    result = run()
+    assert result.ret == USAGE
+    [line] = said(result)
+    assert "causes.yaml:2: causes.mine.reference: is required" in line
+    causes.unlink()
+    pytester.makeini("[pytest]\ncauses = more.yaml\n")
+    result = run()
+    assert result.ret == USAGE
+    assert said(result)[0].endswith("more.yaml: cannot be read: No such file or directory")
+
+
 def test_without_qemu_the_session_ends_with_the_name_of_its_package(
     run: Run, scenarios: Write, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,14 @@ import jsonschema
 import pytest
 from observations import schema
 
+OWN = """
+causes:
+  mine:
+    text: A cause of our own.
+    help: Our own help.
+    reference: our wiki
+    when: {reason: not as expected}
+"""
 Run = Callable[..., pytest.RunResult]
 Write = Callable[..., Path]
 
@@ -35,6 +43,29 @@ def test_a_session_leaves_a_page_and_the_forms_that_were_asked_for(
     jsonschema.Draft202012Validator(schema("report")).validate(told)
     assert [row["scenario"] for row in told["rows"]] == ["lacks", "fails", "absent"]
     assert told["run"]["exit_status"] == 1
+
+
+def test_a_failing_cell_is_explained_alike_on_the_terminal_and_in_every_report(
+    run: Run, scenarios: Write, pytester: pytest.Pytester, scripted: None
+) -> None:
+    scenarios("fails", "lacks")
+    pytester.makeini("[pytest]\ncauses = own.yaml\n")
+    (pytester.path / "own.yaml").write_text(OWN)
+    for more in ((), ("-p", "xdist.plugin", "-n2")):
+        result = run("--report=md", "--report=json", *more)
+        shown = " ".join(result.stdout.str().split())
+        latest = pytester.path / "results" / "latest"
+        told = json.loads((latest / "report.json").read_text())
+        fails, lacks = (row["cells"][0] for row in told["rows"])
+        assert fails["causes"] == {"mine": "suspected"}
+        assert "Known case mine (suspected, as the cell failed with: step 1:" in fails["why"]
+        assert f"why: {fails['why']}" in shown
+        assert " ".join(fails["why"].split()) in " ".join(
+            (latest / "report.md").read_text().split()
+        )
+        assert fails["why"] in (latest / "report.html").read_text()
+        assert lacks["causes"] == {"no-fchmodat2": "coped"}
+        assert told["run"]["causes"] == [str(pytester.path / "own.yaml")]
 
 
 def test_a_form_that_does_not_exist_is_refused_before_anything_runs(

@@ -13,6 +13,31 @@ from harness.results.history import HISTORY, Counted, History, State
 from harness.results.meta import KernelFacts
 from harness.results.runs import COMPARISON, load_run
 
+OWN = """
+causes:
+  mine:
+    text: A cause of our own.
+    help: Our own help.
+    reference: our wiki
+    when: {syscall: epoll_pwait2, errno: ENOSYS}
+"""
+
+
+def test_causes_of_the_sessions_own_files_explain_and_a_wrong_file_is_a_problem(
+    tmp_path: Path,
+) -> None:
+    own = tmp_path / "causes.yaml"
+    own.write_text(OWN)
+    path = record(tmp_path / "results", [redis_broken()], causes=(str(own), "/none/causes.yaml"))
+    (explanation,) = load(path).explanations.values()
+    assert [one.name for one in explanation.causes] == ["mine"]
+    own.write_text(OWN.replace("syscall", "sycall"))
+    report = load(path)
+    (explanation,) = report.explanations.values()
+    assert explanation.causes == ()
+    (problem,) = report.run.problems
+    assert "causes.yaml:7: causes.mine.when.sycall: unknown key" in problem.text
+
 
 def test_rows_and_columns_stand_as_they_were_collected(tmp_path: Path) -> None:
     cells = [observation("5.10", "zebra"), observation("5.10", "ape"), observation("latest", "ape")]

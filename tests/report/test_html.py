@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from observations import environment, observation, redis_broken, step, unavailable
+from observations import environment, failure, observation, redis_broken, step, unavailable
 from recorded import NASTY, compared, nasty, record
 
 from harness.model.observations import Verdict
 from harness.report import contents, files, html
+from harness.report.explained import paragraph
 from harness.report.files import Format
 from harness.report.html import render
 
@@ -83,6 +84,20 @@ def test_the_matrix_and_what_stands_beneath_can_be_read_without_a_script(
     assert "unavailable on latest (1 cell): mirror is down" in words
     assert "landlock_create_ruleset, fchmodat2" in words
     assert "passed with ENOSYS" in words
+
+
+def test_a_cell_is_explained_and_known_cases_are_linked_to_their_pages(tmp_path: Path) -> None:
+    cell = observation(failures=(failure("statx", 332), failure()))
+    report = contents.load(record(tmp_path, [cell, observation("latest")]))
+    data = data_of(render(report))
+    plain, first = data["cells"]
+    assert data["texts"][first["why"]] == paragraph(report.explanations[cell.id])
+    assert [(name, pages[:1]) for name, *pages in first["cases"]] == [
+        ("no-fchmodat2", ["https://github.com/systemd/systemd/issues/31469"]),
+        ("no-statx", ["https://github.com/rust-lang/rust/pull/65094"]),
+    ]
+    assert "why" not in plain
+    assert "cases" not in plain
 
 
 def test_the_page_names_nothing_outside_itself_but_the_runs_own_files(compared_run: Path) -> None:

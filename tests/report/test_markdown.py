@@ -45,6 +45,7 @@ def test_a_summary_says_what_broke_why_and_what_else_there_is(tmp_path: Path) ->
     assert "## Kernels: 4 cells" in text
     assert "| ✗ broken | redis | bgsave | latest → 5.10 | cause, suspected: redis-cli gets" in text
     assert "- ✗ failed +1: **redis, bgsave on 5.10**: step 2" in text
+    assert "\n  - It failed: step 2 (bgsave): exit status is 1, expected 0. redis-cli" in text
     assert "| redis | bgsave | ✓ passed +1 | ✗ failed +1 |" in text
     assert "| systemd-tools | tmpfiles | ? unavailable | ✓ passed |" in text
     assert "- unavailable on latest (1 cell): mirror is down" in text
