@@ -26,6 +26,7 @@ from harness.results.history import COMPLETED, History
 from harness.results.meta import RunRef
 from harness.results.retention import KEEP_DAYS, drop_runs
 from harness.results.runs import RunDir, find_runs, load_comparison, load_run, make_results
+from harness.scenarios import causes
 from harness.store import Store
 from harness.trace import since
 
@@ -85,7 +86,13 @@ def _run(plan: Plan, progress: Progress) -> tuple[int, str]:
     with History.open(plan.results) as history:
         for problem in take_in_missing(history, plan.results).problems:
             progress.say(problem)
-        night, comparison = night_of(history, ref.path.name, window=plan.window, since=since.load())
+        night, comparison = night_of(
+            history,
+            ref.path.name,
+            window=plan.window,
+            since=since.load(),
+            causes=causes.load_for(Path.cwd()),
+        )
         history.add_findings(night.run, comparison.findings)
     status, why = _status(plan, night, ref)
     _write(ref.path, night, comparison)

@@ -7,11 +7,12 @@ comparison adds the cause, and what else differs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.findings import Comparison, Field, Finding, Kind
+from harness.model.causes import KnownCause
 from harness.model.observations import Observation
 from harness.results.history import History, State
 from harness.results.timeline import Past, Renewed, absent, flapping, pasts, renewed
@@ -94,16 +95,22 @@ class Night:
 
 
 def night_of(
-    history: History, run: str, *, window: int = WINDOW, since: Mapping[str, str] | None = None
+    history: History,
+    run: str,
+    *,
+    window: int = WINDOW,
+    since: Mapping[str, str] | None = None,
+    causes: Sequence[KnownCause] = (),
 ) -> tuple[Night, Comparison]:
     """Compare a run that the history has with the nights before it.
 
     Returns what the night came to, and the comparison of each of its cells with the same one in
-    the last night that has it. ``since`` says which kernel introduced a call.
+    the last night that has it. ``since`` says which kernel introduced a call; ``causes`` are the
+    known ones.
     """
     last = next(iter(history.nights(1, before=run)), "")
     turns = flapping(history, run, window)
-    terms = Terms(asked=Asked.TIME, since=since or {})
+    terms = Terms(asked=Asked.TIME, since=since or {}, causes=causes)
     changes: list[Change] = []
     differences: list[Finding] = []
     findings: list[Finding] = []

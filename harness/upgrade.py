@@ -17,7 +17,7 @@ from harness.model.scenarios import Known, Scenario
 from harness.results.codec import encode
 from harness.results.files import translated, write_whole
 from harness.results.runs import RunDir, cell_name
-from harness.scenarios import accepted
+from harness.scenarios import accepted, causes
 from harness.scenarios.ahead import Ahead
 from harness.scenarios.fitting import DIRECTORY
 from harness.scenarios.generic import FILE, TOOLS
@@ -76,9 +76,9 @@ class _Cells:
 
     def __init__(self, laboratory: Laboratory, run: RunDir, say: Callable[[str], None]) -> None:
         self.laboratory = laboratory
-        self.accepted = accepted.load(
-            laboratory.assembly.options.rootdir / DIRECTORY / accepted.FILE
-        )
+        rootdir = laboratory.assembly.options.rootdir
+        self.accepted = accepted.load(rootdir / DIRECTORY / accepted.FILE)
+        self.causes = causes.load_for(rootdir)
         self.run = run
         self.first: list[Observation] = []
         self.ahead: Ahead[str, Observation] = Ahead((), 1)
@@ -192,6 +192,7 @@ def _finding(
         asked=plan.asked,
         since=since.load(),
         known=lambda observation: _known(row, observation, cells),
+        causes=cells.causes,
     )
     before = Recorded(observation=first, run=cells.run.path.name)
     after = Recorded(observation=second, run=cells.run.path.name)

@@ -19,6 +19,7 @@ from harness.report import differences
 from harness.results import exchange
 from harness.results.history import History, RunRow
 from harness.results.meta import Run
+from harness.scenarios import causes
 from harness.trace import since
 from harness.verdicts.compare import Terms
 from harness.verdicts.sides import compare_runs
@@ -107,7 +108,12 @@ def compare(
     results: Results = RESULTS,
 ) -> None:
     """Compare the same cells across time: kernels and images may be newer builds."""
-    terms = Terms(asked=Asked.TIME, anyway=anyway, since=since.load())
+    terms = Terms(
+        asked=Asked.TIME,
+        anyway=anyway,
+        since=since.load(),
+        causes=causes.load_for(Path.cwd()),
+    )
     comparison = compare_runs(_run(results, before), _run(results, after), terms)
     terminal = Console()
     typer.echo(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.findings import Comparison
+from harness.model.causes import KnownCause
 from harness.model.observations import Observation
 from harness.model.scenarios import Known
 from harness.recall import find, recall
@@ -26,6 +27,7 @@ class Earlier:
     found: str
     """As :func:`harness.recall.find` has it; empty: there is none yet."""
     anyway: bool
+    causes: Sequence[KnownCause]
 
     def compare(self, run: Path, known: Callable[[Observation], Sequence[Known]]) -> Comparison:
         """Compare a run's cells with the same ones of the earlier run.
@@ -36,11 +38,19 @@ class Earlier:
         if not self.found:
             nothing = "there is no earlier run that came to its end: nothing was compared"
             return Comparison(title="no earlier run", notes=(nothing,))
-        terms = Terms(asked=Asked.TIME, anyway=self.anyway, since=since.load(), known=known)
+        terms = Terms(
+            asked=Asked.TIME,
+            anyway=self.anyway,
+            since=since.load(),
+            known=known,
+            causes=self.causes,
+        )
         return compare_runs(recall(self.results, self.found), load_run(run), terms)
 
 
-def earlier_of(results: Path, name: str, *, anyway: bool) -> Earlier | None:
+def earlier_of(
+    results: Path, name: str, causes: Sequence[KnownCause], *, anyway: bool
+) -> Earlier | None:
     """Return the run to compare with; None: none is asked for.
 
     Raises:
@@ -50,6 +60,6 @@ def earlier_of(results: Path, name: str, *, anyway: bool) -> Earlier | None:
     if not name:
         return None
     try:
-        return Earlier(results=results, found=find(results, name), anyway=anyway)
+        return Earlier(results=results, found=find(results, name), anyway=anyway, causes=causes)
     except UsageError as error:
         raise UsageError(f"--compare-run: {error}") from error

@@ -75,6 +75,7 @@ class Comparing:
                 anyway=self.wanted.anyway,
                 since=since.load(),
                 known=lambda one: known.get(one.id, ()),
+                causes=self.session.knowledge.causes,
             ),
         )
         return replace(comparison, notes=notes(borrowed))

@@ -26,7 +26,7 @@ class Knowledge:
     """
 
     def __init__(self, directories: Sequence[Path], causes: Sequence[KnownCause]) -> None:
-        self._causes = causes
+        self.causes = causes
         self.files = [directory / accepted.FILE for directory in directories]
         self._entries = [entry for file in self.files for entry in accepted.load(file)]
 
@@ -41,7 +41,7 @@ class Knowledge:
 
     def explain(self, observation: Observation, known: Judgement) -> Explanation:
         """Return what is known of a cell, before it is compared with any other."""
-        return explain(observation, self._causes, since=since.load(), known=known.state)
+        return explain(observation, self.causes, since=since.load(), known=known.state)
 
 
 def judged(scenario: Scenario, entry: HostEntry, observation: Observation) -> Judgement:

@@ -99,7 +99,10 @@ class Session:
         self.wanted = settings.wanted(config)
         self.comparing = comparing_of(self, self.wanted)
         self.earlier = earlier_of(
-            settings.results_of(config), self.wanted.compare_run, anyway=self.wanted.anyway
+            settings.results_of(config),
+            self.wanted.compare_run,
+            self.knowledge.causes,
+            anyway=self.wanted.anyway,
         )
         self.run: RunDir | None = None
         self.places: dict[str, int] = {}

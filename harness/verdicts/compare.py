@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from harness.findings import Difference, Field, Finding, Kind, Side
+from harness.findings import Cause, Difference, Field, Finding, Kind, Side
+from harness.model.causes import KnownCause
 from harness.model.observations import Observation, Verdict
 from harness.model.scenarios import Known
 from harness.verdicts import known as known_differences
 from harness.verdicts.cause import cause_of
 from harness.verdicts.differences import Factors, Found, found, two_ways
+from harness.verdicts.explanation import explain, named
 from harness.verdicts.profile import is_complete
 from harness.verdicts.unlike import Asked, Unlike, unlike
 from harness.verdicts.views import LOST, RAN, Key, Recorded, Spot, noise, view
@@ -36,6 +38,8 @@ class Terms:
     """Which kernel introduced a call (:mod:`harness.trace.since`)."""
     known: Callable[[Observation], Sequence[Known]] = nothing_known
     """The known differences of a cell's scenario that apply to its kernel."""
+    causes: Sequence[KnownCause] = ()
+    """Known causes, one of which may be that of a breakage."""
 
 
 def compare(before: Recorded, after: Recorded, terms: Terms) -> Finding:
@@ -66,6 +70,7 @@ def compare(before: Recorded, after: Recorded, terms: Terms) -> Finding:
     known = tuple(replace(one, known=reason) for one, reason in mine if reason)
     unsteady = any(one.field is Field.VERDICT for one in noisy)
     kind = Kind.UNKNOWN if unsteady else _kind(left, right, kept, covered=bool(covered))
+    cause = cause_of(left, right, terms.since) if kind is Kind.BROKEN else None
     return replace(
         blank,
         kind=kind,
@@ -73,9 +78,19 @@ def compare(before: Recorded, after: Recorded, terms: Terms) -> Finding:
         known=known,
         stale=_stale(right, terms.known(right), (*differences, *noisy)),
         noise=noisy,
-        cause=cause_of(left, right, terms.since) if kind is Kind.BROKEN else None,
-        notes=_notes(left, right, unsteady=unsteady),
+        cause=cause,
+        notes=(
+            *_notes(left, right, unsteady=unsteady),
+            *(_case(right, cause, terms.causes) if kind is Kind.BROKEN else ()),
+        ),
     )
+
+
+def _case(broken: Observation, cause: Cause | None, causes: Sequence[KnownCause]) -> Iterator[str]:
+    """Yield what helps where the breakage is a known case; ``harness explain`` tells the rest."""
+    case = named(explain(broken, causes, cause=cause))
+    if case is not None:
+        yield f"known case {case.name}: {case.help} See {case.references[0]}"
 
 
 def side_of(recorded: Recorded) -> Side:

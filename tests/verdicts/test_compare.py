@@ -7,6 +7,7 @@ import pytest
 from observations import end, environment, failure, observation, redis_broken, step
 
 from harness.findings import Difference, Field, Finding, Kind
+from harness.model.causes import KnownCause, Pattern
 from harness.model.hosts import Accelerator
 from harness.model.observations import Observation, Origin, Verdict
 from harness.model.scenarios import Known
@@ -363,3 +364,20 @@ def test_what_makes_an_answer_worthless_is_refused_unless_it_is_asked_for(
 def test_a_failing_process_is_said_where_the_step_still_met_its_expectations() -> None:
     failed = cell(failures=(failure(),), ends=(end(exit=1),))
     assert compared(cell("latest"), failed).differences[0].coped is False
+
+
+def test_a_breakage_that_is_a_known_case_is_noted_with_what_helps() -> None:
+    known = KnownCause(
+        name="no-epoll-pwait2",
+        text="epoll_pwait2 is new.",
+        help="A newer kernel.",
+        references=("epoll_wait(2)", "another"),
+        when=(Pattern(syscall=("epoll_pwait2",), errno=("ENOSYS",)),),
+    )
+    fine = redis_broken("latest", verdict=Verdict.PASSED, reason="", failures=(), ends=())
+    left = Recorded(observation=fine, run="one")
+    right = Recorded(observation=redis_broken("5.10"), run="two")
+    found = compare(left, right, Terms(causes=(known,)))
+    assert found.notes == ("known case no-epoll-pwait2: A newer kernel. See epoll_wait(2)",)
+    back = compare(right, left, Terms(causes=(known,)))
+    assert (back.kind, back.notes) == (Kind.FIXED, ())
