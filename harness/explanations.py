@@ -34,6 +34,8 @@ class Tie(StrEnum):
     """It was the last call to fail in the process that failed."""
     EARLIER = "earlier"
     """It was refused in the process that failed; other calls failed after it."""
+    KNOWN = "known"
+    """What the step printed is what a known cause of that refusal is known by."""
     NAMED = "named"
     """What the step printed, or was expected to, names it."""
     TOLD = "told"

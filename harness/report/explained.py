@@ -25,6 +25,7 @@ _ANNOUNCED = re.compile(r"; (output|stdout|stderr)( \([^)]*\))?$")
 _TIES = {
     Tie.LAST: "it is the last call that failed in that process",
     Tie.EARLIER: "it was refused in that process, though other calls failed after it",
+    Tie.KNOWN: "what the step printed is known to come of that",
     Tie.NAMED: "what the step printed, or was to print, names that call",
     Tie.TOLD: "what the step printed tells of that error, and no other call was answered so",
     Tie.NEW: "it does not fail where the cell passes, but the process that met it did not fail",

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from harness.explanations import Certainty, Explanation, NamedCause, Refusal
+from harness.explanations import Certainty, Explanation, NamedCause, Refusal, Tie
 from harness.findings import Cause
 from harness.model.causes import Effect, KnownCause
 from harness.model.observations import Failure, Observation, Verdict
 from harness.verdicts.cause import described, refused
 from harness.verdicts.enosys import Coped, coped_of
-from harness.verdicts.matching import BROKE, Match, fits_call, is_call, match, rank, weakened
+from harness.verdicts.matching import (
+    BROKE,
+    Match,
+    fits_call,
+    is_call,
+    match,
+    rank,
+    symptom,
+    weakened,
+)
 from harness.verdicts.outcome import Known, outcome_of
 from harness.verdicts.processes import failed_processes
-from harness.verdicts.suspects import Suspect, suspect_of, tie_of
+from harness.verdicts.suspects import Suspect, failed_with, suspect_of, tie_of
 
 _COPED = {Coped.COPED: True, Coped.FAILED: False, Coped.UNKNOWN: None}
 _LINES = 2
@@ -97,6 +106,10 @@ def _suspect(
                 end = next((one for one in ends if one.program == cause.program), None)
                 return Suspect(failure=failure, end=end, tie=tie_of(failure, end))
         return None
+    for known in causes if not observation.cause else ():
+        told = symptom(known, observation)
+        if told is not None:
+            return Suspect(failure=told, end=failed_with(observation, told), tie=Tie.KNOWN)
     harmless = [
         pattern
         for known in causes

@@ -64,6 +64,18 @@ def match(
     return min(found, key=rank, default=None)
 
 
+def symptom(cause: KnownCause, observation: Observation) -> Failure | None:
+    """Return the refused call of which a cause's own words are in the output; None: none is."""
+    if cause.effect is Effect.DEGRADES or observation.verdict not in BROKE:
+        return None
+    for pattern in cause.when:
+        if is_call(pattern) and _signs(pattern, observation):
+            for failure in observation.failures:
+                if refused(failure) and fits_call(pattern, failure):
+                    return failure
+    return None
+
+
 def rank(one: Match) -> tuple[int, bool, int]:
     """Return what matches are sorted by: the surest first, the suspect, what asks for most."""
     return (list(Certainty).index(one.certainty), not one.suspect, -one.signs)

@@ -30,10 +30,11 @@ def suspect_of(
     """Return the refused call that probably broke a cell; None where nothing ties one to it.
 
     It is one that the output names, else the last refusal of the process that failed first, of
-    those that met any. Where no such process failed, it is one that the output names, or whose
-    errno the output tells where there is no other; a call that is ``harmless`` is one in that case
-    alone. What the same program met in a step that ended as expected is no suspect; nor is what a
-    program coped with. A cell of which it was found out what a file asks for has none.
+    those that met any: first of those that ended as the step did. Where no such process failed, it
+    is one that the output names, or whose errno the output tells where there is no other; a call
+    that is ``harmless`` is one in that case alone. What the same program met in a step that ended as
+    expected is no suspect; nor is what a program coped with. A cell of which it was found out what a
+    file asks for has none.
     """
     if observation.cause:
         return None
@@ -49,7 +50,7 @@ def suspect_of(
         return in_question(failure) and not harmless(failure)
 
     said = "\n".join(_said(steps[place]) for place in sorted(bad))
-    for end in failed_processes(observation):
+    for end in _likeliest(observation, bad):
         calls = list(filter(telling, calls_of(observation, end)))
         if calls:
             return _of_process(calls, end, said)
@@ -75,8 +76,20 @@ def _told(observation: Observation, calls: list[Failure], said: str) -> Suspect 
     if not named and len(tells) != 1:
         return None
     found, tie = tells[0], Tie.NAMED if named else Tie.TOLD
-    ends = [end for end in failed_processes(observation) if end.pid == found.pid]
-    return Suspect(failure=found, end=ends[0] if ends else None, tie=tie)
+    return Suspect(failure=found, end=failed_with(observation, found), tie=tie)
+
+
+def failed_with(observation: Observation, failure: Failure) -> ProcessEnd | None:
+    """Return the failed process that met a call; None: it ended well, or was not seen to end."""
+    ends = failed_processes(observation)
+    return next((end for end in ends if end.pid == failure.pid), None)
+
+
+def _likeliest(observation: Observation, bad: set[int]) -> list[ProcessEnd]:
+    """Return the failed processes, those first that ended as a step did that did not go well."""
+    ways = {(observation.steps[place].exit, observation.steps[place].signal) for place in bad}
+    ends = failed_processes(observation)
+    return sorted(ends, key=lambda end: (end.exit, end.signal) not in ways)  # else in order
 
 
 def _of_process(calls: list[Failure], end: ProcessEnd, said: str) -> Suspect:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from observations import end, environment, failure, observation, step
 
-from harness.explanations import Certainty
+from harness.explanations import Certainty, Tie
 from harness.findings import Cause
 from harness.model.causes import KnownCause
 from harness.model.observations import Observation, Origin, Verdict
@@ -95,3 +95,18 @@ def test_what_the_kernel_says_itself_is_stated(known: tuple[KnownCause, ...]) ->
     )
     passed = replace(seen, verdict=Verdict.PASSED)
     assert names(passed, known) == {}
+
+
+def test_what_the_output_is_known_to_come_of_is_suspected_before_what_failed_last(
+    known: tuple[KnownCause, ...],
+) -> None:
+    seen = refused()
+    last = failure("openat2", 437, program="python3.12", path="/usr/bin/python3.12", offset=0.5)
+    said = step(exit=1, stderr="RuntimeError: can't start new thread", unmet=("it failed",))
+    seen = replace(seen, failures=(*seen.failures, last), steps=(said,))
+    explanation = explain(seen, known)
+    assert explanation.tie is Tie.KNOWN
+    assert {one.name: one.certainty for one in explanation.causes} == {
+        "profile-refuses-clone3": Certainty.SUSPECTED,
+        "no-openat2": Certainty.UNCLEAR,
+    }

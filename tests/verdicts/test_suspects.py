@@ -81,3 +81,12 @@ def test_what_the_same_program_met_in_a_step_that_ended_as_expected_is_no_suspec
 )
 def test_nothing_is_suspected_without_a_tie(seen: Observation) -> None:
     assert suspect_of(seen) is None
+
+
+def test_a_process_that_ended_as_the_step_did_comes_before_one_that_merely_failed_first() -> None:
+    ends = (
+        end(7, exit=3, program="child", path="/bin/child", offset=0.1),
+        end(exit=1, program="app", path="/bin/app", offset=0.5),
+    )
+    other = call("close_range", 0.05, program="child", path="/bin/child", pid=7)
+    assert found(cell(other, call("clone3"), ends=ends)) == ("clone3", Tie.EARLIER)
