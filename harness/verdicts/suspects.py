@@ -30,11 +30,11 @@ def suspect_of(
     """Return the refused call that probably broke a cell; None where nothing ties one to it.
 
     It is one that the output names, else the last refusal of the process that failed first, of
-    those that met any: first of those that ended as the step did. Where no such process failed, it
-    is one that the output names, or whose errno the output tells where there is no other; a call
-    that is ``harmless`` is one in that case alone. What the same program met in a step that ended as
-    expected is no suspect; nor is what a program coped with. A cell of which it was found out what a
-    file asks for has none.
+    those that met any: first of those that ended as the step did. Where no such process failed,
+    it is one that the output names, or whose errno the output tells where there is no other; a
+    call that is ``harmless`` is one in that case alone. What the same program met in a step that
+    ended as expected is no suspect; nor is what a program coped with. A cell of which it was found
+    out what a file asks for has none.
     """
     if observation.cause:
         return None
