@@ -82,7 +82,7 @@ def _failed(explanation: Explanation) -> Iterator[str]:
     what = {Verdict.DIED: "The guest was lost", Verdict.TIMED_OUT: "It did not end in time"}
     reason = explanation.reason
     if explanation.differs:
-        reason = f"{_line(reason)} ({'  '.join(explanation.differs)})"
+        reason = f"{first_line(reason)} ({'  '.join(explanation.differs)})"
     yield f"{what.get(explanation.verdict, 'It failed')}: {_sentence(reason)}"
     if explanation.verdict is Verdict.DIED:
         yield "That is never the image's fault by itself."
@@ -253,11 +253,11 @@ def _how(end: ProcessEnd) -> str:
 
 def _sentence(text: str) -> str:
     """Return a text's first line, ended by a full stop."""
-    line = _line(text)
-    return line if line.endswith((".", "!", "?")) else f"{line}."
+    first = first_line(text)
+    return first if first.endswith((".", "!", "?")) else f"{first}."
 
 
-def _line(text: str) -> str:
+def first_line(text: str) -> str:
     """Return a text's first line, without the announcement of an output that follows it."""
     if not text.strip():
         return "no reason was recorded"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.explanations import Explanation
 from harness.model.observations import Failure, Observation, ProcessEnd, StepResult, Verdict
-from harness.report.explained import paragraph
+from harness.report.explained import first_line, paragraph
 from harness.report.plain import clean, clean_lines, plural, shortened
 from harness.report.sentences import ORIGINS
 from harness.verdicts.cause import refused
@@ -62,7 +62,10 @@ def _head(observation: Observation, why: str) -> Iterator[str]:
         f"on {clean(observation.kernel)}{release}: {words}"
     )
     said = [sentence for step in observation.steps for sentence in step.unmet]
-    told = observation.reason in why or any(sentence in observation.reason for sentence in said)
+    more = len(observation.reason.strip().splitlines()) > 1
+    told = (first_line(observation.reason) in why and not more) or any(
+        sentence in observation.reason for sentence in said
+    )
     if not told:
         yield from (f"  {line}" for line in clean_lines(observation.reason))
 

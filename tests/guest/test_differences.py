@@ -165,6 +165,10 @@ def test_the_session_says_so_and_fails(session: tuple[Path, str, int]) -> None:
     assert status == pytest.ExitCode.TESTS_FAILED
     assert "cause, suspected: perl gets ENOSYS from kernel for fchmodat2" in said
     assert "7 cells compared: 1 broken" in said
+    told = " ".join(said.split())
+    assert "perl gets ENOSYS from kernel for fchmodat2; this kernel (5.10." in told
+    assert "That is suspected to be why, not proven: what the step printed" in told
+    assert "Known case no-fchmodat2 (suspected): fchmodat2 is new in Linux 6.6." in told
     assert "tracing changes a verdict" not in said
     repeats = load_run(run).repeats
     assert {one.verdict.value for one in repeats if not one.traced} == {"passed", "failed"}

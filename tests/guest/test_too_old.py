@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from guest.conftest import Observe, one_step
 
+from harness.explanations import Certainty
 from harness.model.observations import Verdict
+from harness.scenarios import causes
+from harness.verdicts.explanation import explain, named
 
 pytestmark = pytest.mark.guest
 
@@ -18,3 +21,6 @@ def test_a_c_library_that_refuses_the_kernel_is_named_as_the_cause(observe: Obse
     assert "FATAL: kernel too old" in seen.steps[0].stderr
     assert "for too old" in seen.cause
     assert "the image's C library asks for Linux 3.2.0" in seen.cause
+    found = named(explain(seen, causes.load([causes.packaged()])))
+    assert found is not None
+    assert (found.name, found.certainty) == ("kernel-too-old-for-glibc", Certainty.STATED)
