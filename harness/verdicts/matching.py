@@ -22,7 +22,8 @@ from harness.model.observations import (
 )
 from harness.verdicts.cause import met, refused
 from harness.verdicts.enosys import Coped, coped_of
-from harness.verdicts.processes import failed_processes
+from harness.verdicts.processes import failed_processes, steps_of
+from harness.verdicts.suspects import printed, tells
 
 BROKE = frozenset({Verdict.FAILED, Verdict.DIED, Verdict.TIMED_OUT})
 """What a cause of a failure can be the cause of."""
@@ -168,7 +169,7 @@ def _certainty(
         return Certainty.STATED
     if signs or (suspect is not None and _alike(failure, suspect)):
         return Certainty.SUSPECTED
-    if not refused(failure) and _ended_with(seen, failure):
+    if not refused(failure) and (_ended_with(seen, failure) or _told_of(seen, failure)):
         return Certainty.SUSPECTED
     if coped is Coped.COPED:
         return Certainty.COPED if refused(failure) else None
@@ -186,6 +187,12 @@ def _ended_with(seen: Observation, failure: Failure) -> bool:
         end.last_failure == words and end.program == failure.program
         for end in failed_processes(seen)
     )
+
+
+def _told_of(seen: Observation, failure: Failure) -> bool:
+    """Tell whether a step in which a call failed went wrong and printed the words for its errno."""
+    bad = [step for step in steps_of(seen, failure) if step.unmet or step.timed_out]
+    return any(tells(printed(step), failure) for step in bad)
 
 
 def _alike(one: Failure, other: Failure) -> bool:

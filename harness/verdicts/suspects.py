@@ -49,7 +49,7 @@ def suspect_of(
     def telling(failure: Failure) -> bool:
         return in_question(failure) and not harmless(failure)
 
-    said = "\n".join(_said(steps[place]) for place in sorted(bad))
+    said = "\n".join(printed(steps[place]) for place in sorted(bad))
     for end in _likeliest(observation, bad):
         calls = list(filter(telling, calls_of(observation, end)))
         if calls:
@@ -72,10 +72,10 @@ def _told(observation: Observation, calls: list[Failure], said: str) -> Suspect 
     """Return the call that the output names, or the only one whose errno it tells."""
     open_ = [call for call in calls if coped_of(observation, call) is not Coped.COPED]
     named = [call for call in open_ if _names(said, call)]
-    tells = named or [call for call in open_ if _tells(said, call)]
-    if not named and len(tells) != 1:
+    telling = named or [call for call in open_ if tells(said, call)]
+    if not named and len(telling) != 1:
         return None
-    found, tie = tells[0], Tie.NAMED if named else Tie.TOLD
+    found, tie = telling[0], Tie.NAMED if named else Tie.TOLD
     return Suspect(failure=found, end=failed_with(observation, found), tie=tie)
 
 
@@ -100,7 +100,8 @@ def _of_process(calls: list[Failure], end: ProcessEnd, said: str) -> Suspect:
     return Suspect(failure=found, end=end, tie=tie_of(found, end))
 
 
-def _said(step: StepResult) -> str:
+def printed(step: StepResult) -> str:
+    """Return what a step printed, and what it was expected to."""
     return "\n".join([*step.unmet, step.stderr, step.stdout])
 
 
@@ -108,6 +109,7 @@ def _names(said: str, call: Failure) -> bool:
     return re.search(rf"\b{re.escape(call.name)}\b", said) is not None
 
 
-def _tells(said: str, call: Failure) -> bool:
+def tells(said: str, call: Failure) -> bool:
+    """Tell whether a text has the words for a call's errno."""
     number = getattr(errno, call.errno, 0)
     return bool(number) and os.strerror(number) in said

@@ -191,3 +191,12 @@ def test_a_drill_counts_as_a_kernel_that_lacks_the_call(known: tuple[KnownCause,
     found = named(explain(cell(call("openat2", origin=Origin.DRILL)), known))
     assert found is not None
     assert found.name == "no-openat2"
+
+
+@pytest.mark.parametrize("said", ["unshare failed: No space left on device", "no such words"])
+def test_a_call_that_merely_failed_is_suspected_if_it_was_the_last_or_the_output_tells_of_it(
+    said: str, known: tuple[KnownCause, ...]
+) -> None:
+    calls = (call("unshare", errno="ENOSPC", **OTHER), call("openat", errno="ENOENT", **OTHER))
+    told = "No space left" in said
+    assert (named(explain(cell(*calls, said=said), known)) is not None) is told
