@@ -27,7 +27,7 @@ class Earlier:
     found: str
     """As :func:`harness.recall.find` has it; empty: there is none yet."""
     anyway: bool
-    causes: Sequence[KnownCause]
+    causes: Callable[[], Sequence[KnownCause]]
 
     def compare(self, run: Path, known: Callable[[Observation], Sequence[Known]]) -> Comparison:
         """Compare a run's cells with the same ones of the earlier run.
@@ -43,13 +43,13 @@ class Earlier:
             anyway=self.anyway,
             since=since.load(),
             known=known,
-            causes=self.causes,
+            causes=self.causes(),
         )
         return compare_runs(recall(self.results, self.found), load_run(run), terms)
 
 
 def earlier_of(
-    results: Path, name: str, causes: Sequence[KnownCause], *, anyway: bool
+    results: Path, name: str, causes: Callable[[], Sequence[KnownCause]], *, anyway: bool
 ) -> Earlier | None:
     """Return the run to compare with; None: none is asked for.
 

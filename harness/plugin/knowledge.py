@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from harness.explanations import Explanation
@@ -12,7 +13,7 @@ from harness.model.causes import KnownCause
 from harness.model.hosts import HostEntry
 from harness.model.observations import Observation
 from harness.model.scenarios import Known, Scenario
-from harness.scenarios import accepted
+from harness.scenarios import accepted, causes
 from harness.trace import since
 from harness.verdicts.explanation import explain
 from harness.verdicts.known import Judgement, judge
@@ -25,8 +26,9 @@ class Knowledge:
         ConfigError: a file is wrong.
     """
 
-    def __init__(self, directories: Sequence[Path], causes: Sequence[KnownCause]) -> None:
-        self.causes = causes
+    def __init__(self, directories: Sequence[Path], own_causes: Sequence[Path]) -> None:
+        self._own_causes = own_causes
+        causes.load(own_causes)  # a mistake is told now; the packaged ones wait until needed
         self.files = [directory / accepted.FILE for directory in directories]
         self._entries = [entry for file in self.files for entry in accepted.load(file)]
 
@@ -38,6 +40,11 @@ class Knowledge:
     def apart(self, scenario: str, image: str) -> tuple[Known, ...]:
         """Return the known differences of known.yaml for a scenario in an image."""
         return accepted.of_cell(self._entries, scenario, image)
+
+    @cached_property
+    def causes(self) -> tuple[KnownCause, ...]:
+        """The known causes: the packaged ones and the user's own."""
+        return causes.load([causes.packaged(), *self._own_causes])
 
     def explain(self, observation: Observation, known: Judgement) -> Explanation:
         """Return what is known of a cell, before it is compared with any other."""

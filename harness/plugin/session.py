@@ -32,8 +32,8 @@ from harness.plugin.signals import terminated_as_interrupted
 from harness.plugin.terminal import TerminalProgress, accelerator_line, places_line
 from harness.results.meta import ImageFacts, KernelFacts, RunMeta
 from harness.results.runs import RunDir, new_run_id
-from harness.scenarios import causes
 from harness.scenarios.ahead import Ahead, awaited
+from harness.scenarios.causes import own_files
 from harness.scenarios.request import Request
 from harness.verdicts.known import Judgement
 
@@ -95,13 +95,13 @@ class Session:
         self.laboratory = Laboratory(self.assembly, self._load_images())
         self._check_profile()
         directories = [config.rootpath / name for name in config.getini("scenario_dirs")]
-        self.knowledge = Knowledge(directories, causes.load_for(*settings.causes_of(config)))
+        self.knowledge = Knowledge(directories, own_files(*settings.causes_of(config)))
         self.wanted = settings.wanted(config)
         self.comparing = comparing_of(self, self.wanted)
         self.earlier = earlier_of(
             settings.results_of(config),
             self.wanted.compare_run,
-            self.knowledge.causes,
+            lambda: self.knowledge.causes,
             anyway=self.wanted.anyway,
         )
         self.run: RunDir | None = None

@@ -152,6 +152,9 @@ def _comparison(run: Run) -> tuple[Comparison | None, Problem | None]:
 
 
 def _causes(run: Run, more: Sequence[Path]) -> tuple[tuple[KnownCause, ...], Problem | None]:
+    """Return the known causes, where there is anything to explain."""
+    if all(map(plainly_passed, run.observations)):
+        return (), None
     own = [path for path in map(Path, run.meta.causes) if path.exists()]
     try:
         return causes.load([causes.packaged(), *own, *more]), None
