@@ -16,7 +16,7 @@ from harness.cli.history import RESULTS, Results
 from harness.errors import UsageError
 from harness.explanations import Explanation
 from harness.recall import find, recall
-from harness.report.contents import explained
+from harness.report.contents import explained, session_causes
 from harness.report.explained import paragraph
 from harness.report.failure import wrapped
 from harness.report.plain import clean
@@ -98,8 +98,7 @@ def _run(results: Path, name: str) -> Run:
 
 def _files(run: Run, more: Sequence[Path]) -> Iterable[Path]:
     """Return the user's files of causes: the session's own, the working directory's, ``more``."""
-    session = [path for path in map(Path, run.meta.causes) if path.exists()]
-    return (*session, *causes.own_files(Path.cwd(), more))
+    return (*session_causes(run), *causes.own_files(Path.cwd(), more))
 
 
 def _chosen(run: Run, found: list[Explanation], patterns: Sequence[str]) -> list[Explanation]:

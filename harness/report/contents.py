@@ -151,13 +151,17 @@ def _comparison(run: Run) -> tuple[Comparison | None, Problem | None]:
         return None, Problem(path=run.path / COMPARISON, text=str(error))
 
 
+def session_causes(run: Run) -> list[Path]:
+    """Return the user's files of causes that a session used, those that are still there."""
+    return [path for path in map(Path, run.meta.causes) if path.exists()]
+
+
 def _causes(run: Run, more: Sequence[Path]) -> tuple[tuple[KnownCause, ...], Problem | None]:
     """Return the known causes, where there is anything to explain."""
     if all(map(plainly_passed, run.observations)):
         return (), None
-    own = [path for path in map(Path, run.meta.causes) if path.exists()]
     try:
-        return causes.load([causes.packaged(), *own, *more]), None
+        return causes.load([causes.packaged(), *session_causes(run), *more]), None
     except ConfigError as error:
         problem = Problem(path=Path(error.file), text=f"known causes are the harness's: {error}")
         return causes.load([causes.packaged()]), problem
