@@ -20,7 +20,7 @@ from harness.guest.qemu import Machine
 from harness.kernels import catalog, selection, tools
 from harness.kernels.hosts import host_of
 from harness.kernels.lock import KERNELS_LOCK, LockResult, read_locks
-from harness.kernels.sources import Resolver, lock_of, obtain
+from harness.kernels.sources import Resolver, lock_of, obtain, shared
 from harness.model.hosts import Accelerator, Host, HostEntry, Lock
 from harness.packages.download import Fetcher
 from harness.packages.signature import load_keyrings
@@ -78,8 +78,9 @@ class Assembly:
 
     @cached_property
     def locks(self) -> Mapping[str, Lock]:
-        """The kernels' locks."""
-        return read_locks([directory / KERNELS_LOCK for directory in self.kernel_directories])
+        """The kernels' locks; hosts on one source share one."""
+        read = read_locks([directory / KERNELS_LOCK for directory in self.kernel_directories])
+        return shared(read, self.entries)
 
     @cached_property
     def selected(self) -> list[HostEntry]:

@@ -78,9 +78,17 @@ def load_catalog(where: Iterable[Path]) -> dict[str, ImageEntry]:
         if not file.is_file():
             continue
         document = yamlfile.load(file)
-        for name, form in yamlfile.validate(document, CatalogForm).images.items():
-            entries[name] = _entry(document, name, form)
+        entries |= entries_of(document, yamlfile.validate(document, CatalogForm).images)
     return {name: _with_lock(entry, locks) for name, entry in entries.items()}
+
+
+def entries_of(document: Document, forms: Mapping[str, ImageForm]) -> dict[str, ImageEntry]:
+    """Return the entries of a document's ``images:``.
+
+    Raises:
+        ConfigError: one is not as it should be.
+    """
+    return {name: _entry(document, name, form) for name, form in forms.items()}
 
 
 def pick(entries: Mapping[str, ImageEntry], name: str, *, where: str = "") -> ImageEntry:

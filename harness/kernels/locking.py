@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.errors import UnavailableError, UsageError
 from harness.kernels.lock import read_locks, update_locks
+from harness.kernels.schema import describe
 from harness.kernels.sources import Resolver, resolve
 from harness.kernels.tools import ToolSetSpec, resolve_set
 from harness.model.hosts import HostEntry, LocalSource, Lock
@@ -43,8 +44,9 @@ def lock_kernels(
 ) -> list[Locked]:
     """Resolve kernels anew, all without names, and write them into ``file``.
 
-    Local kernels have nothing to lock and are left out of all. One that cannot be had now does
-    not keep the others from being locked: its result says why.
+    Local kernels have nothing to lock and are left out of all, and so are entries on the source
+    of an earlier one, whose lock is theirs too. One that cannot be had now does not keep the
+    others from being locked: its result says why.
 
     Raises:
         UsageError: a name is no entry's.
@@ -53,9 +55,7 @@ def lock_kernels(
     by_name = {name: entry for entry in entries for name in entry.aliases}
     by_name |= {entry.name: entry for entry in entries}
     _check(names, by_name, "kernel")
-    chosen = [by_name[name] for name in names] or [
-        entry for entry in entries if not isinstance(entry.source, LocalSource)
-    ]
+    chosen = [by_name[name] for name in names] or _one_a_source(entries)
     return _write(file, {entry.name: partial(resolve, entry, resolver) for entry in chosen})
 
 
@@ -77,6 +77,12 @@ def lock_tools(
     return _write(
         file, {name: partial(resolve_set, specs[name], suites) for name in names or specs}
     )
+
+
+def _one_a_source(entries: Sequence[HostEntry]) -> list[HostEntry]:
+    lockable = [entry for entry in entries if not isinstance(entry.source, LocalSource)]
+    first = {describe(entry.source, entry.flavour): entry for entry in reversed(lockable)}
+    return [entry for entry in lockable if entry in first.values()]
 
 
 def _check(names: Sequence[str], known: Mapping[str, object], what: str) -> None:

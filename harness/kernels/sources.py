@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,6 +79,17 @@ def lock_of(entry: HostEntry, locks: Mapping[str, Lock], resolver: Resolver) -> 
     if lock is not None and lock.source == describe(entry.source, entry.flavour):
         return LockResult(lock, fresh=False)
     return LockResult(resolve(entry, resolver), fresh=not isinstance(entry.source, LocalSource))
+
+
+def shared(locks: Mapping[str, Lock], entries: Iterable[HostEntry]) -> dict[str, Lock]:
+    """Return the locks, with those of entries that have none but name another one's source.
+
+    So hosts that differ in their settings alone run the same packages, locked once.
+    """
+    by_source = {lock.source: lock for lock in locks.values()}
+    described = {entry.name: describe(entry.source, entry.flavour) for entry in entries}
+    also = {name: by_source[source] for name, source in described.items() if source in by_source}
+    return {**also, **locks}
 
 
 def obtain(

@@ -39,6 +39,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "kernels(expression): the kernels that a test applies to, as --kernels has it"
     )
+    config.addinivalue_line(
+        "markers", "known: a scenario that shows a documented breakage; it runs if asked for alone"
+    )
     config.pluginmanager.register(Listener(config), _LISTENER)
 
 
@@ -118,7 +121,8 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, Any, Any]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let the baseline's cells run first."""
+    """Leave out documented breakages unless asked for, and let the baseline's cells run first."""
+    _deselect(config, items)
     if not config.getoption("baseline"):
         return
     from harness.plugin.session import session_of
@@ -126,6 +130,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     comparing = session_of(config).comparing
     if comparing is not None:
         comparing.first(items)
+
+
+def _deselect(config: pytest.Config, items: list[pytest.Item]) -> None:
+    cases = [item for item in items if "kernels_cell" in item.keywords and "known" in item.keywords]
+    if not cases:
+        return
+    from harness.plugin.corpus import asked_for
+
+    given = [
+        (config.invocation_params.dir / text.partition("::")[0]).resolve() for text in config.args
+    ]
+    expression = config.getoption("markexpr", "")
+    out = [
+        item
+        for item in cases
+        if not asked_for(
+            item.path,
+            [mark.name for mark in item.iter_markers()],
+            expression=expression,
+            paths=given,
+        )
+    ]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in out]
 
 
 def _may_be_cell(item: pytest.Item) -> bool:

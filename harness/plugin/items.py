@@ -15,7 +15,7 @@ from harness.model.scenarios import Scenario
 from harness.plugin import settings
 from harness.plugin.reports import attach, cell_report, facts, judged
 from harness.plugin.session import session_of
-from harness.scenarios.load import load_file
+from harness.scenarios.corpus import add_images, load_with_images
 from harness.verdicts.known import Judgement
 from harness.verdicts.outcome import Outcome, PytestOutcome
 
@@ -40,7 +40,8 @@ class ScenarioFile(pytest.File):
             self.config.stash[settings.PROBLEM] = str(error)  # said once, not of each file
             return
         try:
-            scenarios = load_file(self.path, self.config.rootpath)
+            scenarios, images = load_with_images(self.path, self.config.rootpath)
+            add_images(session.laboratory.images, images)
             cells = [
                 (session.knowledge.added(scenario, image), image, entry)
                 for scenario in scenarios

@@ -11,7 +11,7 @@ from harness.images.catalog import ImageEntry
 from harness.model.scenarios import Scenario
 from harness.oci import Reference, Transport
 from harness.scenarios.detect import is_scenario_file
-from harness.scenarios.load import load_file
+from harness.scenarios.load import KNOWN, load_file
 from harness.yamlvalues import did_you_mean
 
 DIRECTORY = "scenarios"
@@ -21,13 +21,15 @@ _SUFFIXES = (".yaml", ".yml")
 def collect(rootdir: Path) -> tuple[Scenario, ...]:
     """Return the scenarios of ``scenarios/`` and of ``*.scenario.yaml`` beside it.
 
+    Those that show a documented breakage are no scenarios of an image's own.
+
     Raises:
         ConfigError: a scenario file is wrong.
     """
     files = [path for path in sorted((rootdir / DIRECTORY).rglob("*")) if path.suffix in _SUFFIXES]
     files += sorted(rootdir.glob("*.scenario.y*ml"))
     found = (load_file(path, rootdir) for path in files if is_scenario_file(path))
-    return tuple(scenario for scenarios in found for scenario in scenarios)
+    return tuple(one for scenarios in found for one in scenarios if KNOWN not in one.tags)
 
 
 def named(wanted: Iterable[str], known: Sequence[Scenario], rootdir: Path) -> tuple[Scenario, ...]:

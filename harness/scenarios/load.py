@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 from harness import yamlfile
@@ -30,6 +31,9 @@ SCENARIO_TIMEOUT = 300.0
 SHM_SIZE = 64 << 20
 """What container engines give /dev/shm."""
 
+KNOWN = "known"
+"""Tag of a scenario that shows a documented breakage: it runs when it is asked for alone."""
+
 _SCENARIOS = "scenarios"
 
 
@@ -52,7 +56,10 @@ def scenarios_of(document: Document, rootdir: Path) -> list[Scenario]:
         raise ConfigError(document.path, 1, f"no key {_SCENARIOS!r} at the top level")
     parsed = yamlfile.validate(document, schema.ScenarioFile)
     loader = _Loader(document, rootdir.resolve())
-    return [loader.scenario(name, keys) for name, keys in parsed.scenarios.items()]
+    found = [loader.scenario(name, keys) for name, keys in parsed.scenarios.items()]
+    if parsed.case is None:
+        return found
+    return [replace(scenario, tags=(KNOWN, *scenario.tags)) for scenario in found]
 
 
 def relative_name(path: Path, rootdir: Path) -> str:

@@ -14,7 +14,10 @@ from pydantic import (
     model_validator,
 )
 
+from harness.images.schema import ImageForm
+from harness.images.schema import Name as ImageName
 from harness.scenarios import values
+from harness.scenarios.case_schema import CaseKeys
 from harness.yamlvalues import Text, did_you_mean
 
 Duration = Annotated[float, BeforeValidator(values.duration, json_schema_input_type=float | str)]
@@ -337,6 +340,20 @@ class ScenarioFile(_Keys):
     """A file of scenarios. Keys that begin with ``x-`` are left alone, for YAML anchors."""
 
     scenarios: Annotated[dict[Name, ScenarioKeys], Field(min_length=1)]
+    case: CaseKeys | None = None
+    """The documented breakage that the file's one scenario shows."""
+    images: dict[ImageName, ImageForm] = Field(default_factory=dict)
+    """The images that a case brings along, as in a catalog of images."""
+
+    @model_validator(mode="after")
+    def _one_scenario_a_case(self) -> Self:
+        if self.case is None:
+            if self.images:
+                raise ValueError("'images' go with 'case' only; others belong into the catalog")
+            return self
+        if len(self.scenarios) != 1 or any(one.image is None for one in self.scenarios.values()):
+            raise ValueError("a case has one scenario, in one image")
+        return self
 
     @model_validator(mode="before")
     @classmethod
