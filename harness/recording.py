@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+
 from harness.laboratory import Laboratory
 from harness.model.hosts import HostEntry
-from harness.results.meta import ImageFacts, KernelFacts
+from harness.model.observations import Observation
+from harness.results.meta import ImageFacts, KernelFacts, RunMeta
+from harness.scenarios.causes import own_files
 from harness.trace.census import missing
 
 
@@ -38,3 +45,41 @@ def image_facts(laboratory: Laboratory, name: str) -> ImageFacts:
     if image is None:
         return ImageFacts(name=name, unavailable=str(laboratory.prepared.failed.get(name) or ""))
     return ImageFacts(name=name, ref=image.ref, digest=image.digest)
+
+
+def command_meta(
+    begun: RunMeta,
+    laboratory: Laboratory,
+    command: Sequence[str],
+    places: Iterable[tuple[HostEntry, str]],
+    observations: Iterable[Observation],
+) -> RunMeta:
+    """Return what is to be recorded of a run that a command made, not pytest.
+
+    Args:
+        begun: what the run's record says so far.
+        laboratory: where its cells ran.
+        command: the words of it.
+        places: the kernel and the image of each cell.
+        observations: of the cells, in order.
+    """
+    assembly = laboratory.assembly
+    choice = assembly.chosen
+    pairs = list(places)
+    entries = {entry.name: entry for entry, _ in pairs}
+    return replace(
+        begun,
+        command=tuple(command),
+        rootdir=str(assembly.options.rootdir),
+        harness=version("pytest-kernels"),
+        python=platform.python_version(),
+        qemu=assembly.apparatus.qemu_version,
+        accelerator=choice.accelerator.value if choice else "",
+        accelerator_why=choice.why if choice else "",
+        kernels=tuple(kernel_facts(laboratory, entry) for entry in entries.values()),
+        images=tuple(
+            image_facts(laboratory, name) for name in dict.fromkeys(image for _, image in pairs)
+        ),
+        cells=tuple(one.id for one in observations),
+        causes=tuple(map(str, own_files(assembly.options.rootdir))),
+    )

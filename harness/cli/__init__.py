@@ -18,6 +18,7 @@ from harness.cli import (
     nightly,
     reports,
     scenario,
+    score,
     stores,
     upgrade,
 )
@@ -42,6 +43,7 @@ machine.register(app)
 reports.register(app)
 drill.register(app)
 explain.register(app)
+score.register(app)
 
 
 def _version(wanted: bool) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 import sys
-from dataclasses import dataclass, replace
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -17,13 +15,12 @@ from harness.errors import HarnessError, UsageError
 from harness.kernels.catalog import parse_adhoc
 from harness.laboratory import Laboratory
 from harness.plugin.signals import terminated_as_interrupted
-from harness.recording import image_facts, kernel_facts
+from harness.recording import command_meta
 from harness.report.advice import advice_text
 from harness.report.contents import load
 from harness.report.files import Format, write
 from harness.results.meta import RunMeta
 from harness.results.runs import RunDir
-from harness.scenarios.causes import own_files
 from harness.upgrade import Upgrade, carry_out
 from harness.upgrade_plan import Plan, of_images, of_kernels
 from harness.verdicts.outcome import counts, outcome_of
@@ -178,30 +175,14 @@ def _plan(wanted: _Wanted, lab: Laboratory) -> Plan:
 
 
 def _meta(run: RunDir, plan: Plan, done: Upgrade, lab: Laboratory) -> RunMeta:
-    choice = lab.assembly.chosen
-    places = [
-        place
+    places = (
+        (place.entry, place.image)
         for question in plan.questions
         for row in question.rows
         for place in (row.before, row.after)
-    ]
-    entries = {place.entry.name: place.entry for place in places}
-    return replace(
-        run.read_meta(),
-        command=("harness", *sys.argv[1:]),
-        rootdir=str(lab.assembly.options.rootdir),
-        harness=version("pytest-kernels"),
-        python=platform.python_version(),
-        qemu=lab.assembly.apparatus.qemu_version,
-        accelerator=choice.accelerator.value if choice else "",
-        accelerator_why=choice.why if choice else "",
-        kernels=tuple(kernel_facts(lab, entry) for entry in entries.values()),
-        images=tuple(
-            image_facts(lab, name) for name in dict.fromkeys(place.image for place in places)
-        ),
-        cells=tuple(one.id for one in done.observations),
-        causes=tuple(map(str, own_files(lab.assembly.options.rootdir))),
     )
+    command = ("harness", *sys.argv[1:])
+    return command_meta(run.read_meta(), lab, command, places, done.observations)
 
 
 def register(app: typer.Typer) -> None:

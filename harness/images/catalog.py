@@ -39,6 +39,8 @@ class Recipe:
     suite: str
     components: tuple[str, ...] = ("main",)
     packages: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+    """Architectures beside amd64, whose packages are named ``PACKAGE:ARCHITECTURE``."""
     exclude: tuple[str, ...] = ()
     """Glob patterns of paths that are left out; ``*`` matches slashes too."""
     files: tuple[RecipeFile, ...] = ()
@@ -146,6 +148,7 @@ def _recipe(form: ImageForm) -> Recipe:
         suite=debian.suite,
         components=debian.components,
         packages=debian.packages,
+        foreign=debian.foreign,
         exclude=debian.exclude,
         files=files,
         config=config,

@@ -52,6 +52,7 @@ class _Suite:
     components: tuple[str, ...]
     date: str
     epoch: int
+    foreign: tuple[str, ...] = ()
 
 
 def key(recipe: Recipe) -> str:
@@ -59,7 +60,10 @@ def key(recipe: Recipe) -> str:
 
     The suite's state is not part of it: an image stays what it was until it is refreshed.
     """
-    return digest_of("recipe", _LAYER_FORMAT, asdict(recipe))
+    facts = asdict(recipe)
+    if not recipe.foreign:
+        del facts["foreign"]  # as it was before there were any: what is in stores stays good
+    return digest_of("recipe", _LAYER_FORMAT, facts)
 
 
 def build(
@@ -109,6 +113,7 @@ def _suite(recipe: Recipe, fetcher: Fetcher) -> _Suite:
         components=recipe.components,
         date=f"{moment:%Y-%m-%d}",
         epoch=int(moment.timestamp()),
+        foreign=recipe.foreign,
     )
 
 
@@ -125,7 +130,9 @@ def _base(
             _mmdebstrap(words, suite, source, made, work, keyring, f"Debian {suite.name}")
             shutil.move(made, entry / _BASE)
 
-    made_from = digest_of("base", _BASE_FORMAT, suite.name, suite.components, suite.epoch, source)
+    made_from = digest_of(
+        "base", _BASE_FORMAT, suite.name, suite.components, suite.epoch, source, *suite.foreign
+    )
     return store.make("bases", made_from, f"Debian {suite.name}, essential", make) / _BASE
 
 
@@ -205,7 +212,7 @@ def _mmdebstrap(
     options = [
         f"--mode={'root' if os.geteuid() == 0 else 'unshare'}",
         "--format=tar",
-        "--architectures=amd64",
+        f"--architectures={','.join(('amd64', *suite.foreign))}",
         f"--keyring={readable}",
         '--aptopt=Acquire::Languages "none"',
         '--aptopt=Acquire::Retries "3"',

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pydantic
 
@@ -39,6 +39,7 @@ class DebianForm(Form):
     suite: Suite
     components: Annotated[tuple[Component, ...], pydantic.Field(min_length=1)] = ("main",)
     packages: tuple[Package, ...] = ()
+    foreign: tuple[Literal["i386"], ...] = ()
     exclude: tuple[Pattern, ...] = ()
 
 
