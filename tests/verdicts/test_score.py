@@ -9,6 +9,7 @@ from harness.explanations import Certainty, Explanation, NamedCause
 from harness.model.cases import Case, Effect, Expected, Sign
 from harness.model.observations import Observation, Origin, Verdict
 from harness.model.scenarios import Scenario, Step
+from harness.verdicts.explanation import explain
 from harness.verdicts.score import Mark, Score, Scored, by_kind, complete, per_cent, reached, tally
 from harness.verdicts.score import scored as score_of
 
@@ -40,7 +41,7 @@ def found(*names: str, certainty: Certainty = Certainty.SUSPECTED, said: str = "
         NamedCause(name=name, certainty=certainty, text=said, help="", references=())
         for name in names
     ]
-    return Explanation(cell="", causes=tuple(causes))
+    return replace(explain(BROKEN, ()), causes=tuple(causes))
 
 
 @pytest.mark.parametrize(
