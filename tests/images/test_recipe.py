@@ -109,8 +109,9 @@ def test_a_recipes_key_follows_all_that_it_says() -> None:
         Recipe(suite="trixie", packages=("a", "b")),
         Recipe(suite="trixie", packages=("a",), config=ImageConfig(user="x")),
         Recipe(suite="trixie", packages=("a",), files=(RecipeFile(path="/x", content=""),)),
+        Recipe(suite="trixie", packages=("a",), foreign=("i386",)),
     ]
-    assert len({recipe.key(each) for each in [base, *others]}) == 5
+    assert len({recipe.key(each) for each in [base, *others]}) == 6
     assert recipe.key(base) == recipe.key(Recipe(suite="trixie", packages=("a",)))
 
 

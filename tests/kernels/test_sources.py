@@ -12,7 +12,8 @@ from harness.kernels import hosts, sources
 from harness.kernels.layout import content_digest
 from harness.kernels.lock import read_locks, write_locks
 from harness.kernels.locking import lock_kernels
-from harness.model.hosts import Cgroup, HostEntry, LocalSource
+from harness.kernels.schema import describe
+from harness.model.hosts import Cgroup, Engine, HostEntry, LocalSource, Lock
 from harness.packages.download import Fetcher
 from harness.store import Store
 
@@ -338,3 +339,19 @@ def test_the_digest_is_of_every_path_and_content(tmp_path: Path) -> None:
     second = content_digest(tmp_path)
     (tmp_path / "b").write_bytes(b"2")
     assert len({first, second, content_digest(tmp_path)}) == 3
+
+
+def test_entries_on_one_source_share_a_lock_that_one_of_them_has(cloud: HostEntry) -> None:
+    lock = Lock(release=OLD, packages=(), source=describe(cloud.source, cloud.flavour))
+    other = replace(cloud, name="6.1-docker", engine=Engine.DOCKER)
+    generic = replace(cloud, name="6.1-generic", flavour="generic")
+    found = sources.shared({"6.1": lock}, [cloud, other, generic])
+    assert found == {"6.1": lock, "6.1-docker": lock}
+
+
+def test_locking_all_kernels_locks_a_source_once(
+    cloud: HostEntry, resolver: sources.Resolver, tmp_path: Path
+) -> None:
+    other = replace(cloud, name="6.1-docker", engine=Engine.DOCKER)
+    done = lock_kernels((), [cloud, other], file=tmp_path / "lock.yaml", resolver=resolver)
+    assert [one.name for one in done] == ["6.1"]
