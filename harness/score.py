@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness import process
 from harness.errors import ConfigError, UsageError
 from harness.kernels.catalog import parse_adhoc
-from harness.laboratory import Laboratory
+from harness.laboratory import Laboratory, not_run
 from harness.model.cases import Case, Expected
 from harness.model.causes import KnownCause
 from harness.model.hosts import HostEntry
-from harness.model.observations import Observation
+from harness.model.observations import Observation, Verdict
 from harness.results.runs import RunDir
 from harness.scenarios.ahead import Ahead
 from harness.verdicts.explanation import explain
@@ -115,13 +115,7 @@ def carry_out(
     try:
         for one in tries:
             seen = ahead.result(one.id, _job(observe, one))
-            cell = scored(
-                one.case,
-                one.expected,
-                seen,
-                explain(seen, causes),
-                apart=BY_HAND in one.entry.tags,
-            )
+            cell = score_of(one, seen, causes)
             cells.append(cell)
             observations.append(seen)
             said = f": {cell.why}" if cell.why else ""
@@ -129,6 +123,29 @@ def carry_out(
     finally:
         ahead.close(interrupt)
     return cells, observations
+
+
+def score_of(one: Try, seen: Observation, causes: Sequence[KnownCause]) -> Scored:
+    """Return what an observation of a case on a host is worth."""
+    apart = BY_HAND in one.entry.tags
+    return scored(one.case, one.expected, seen, explain(seen, causes), apart=apart)
+
+
+def recorded(tries: Sequence[Try], seen: Iterable[Observation]) -> list[Observation]:
+    """Return what runs hold of each cell, of several the last; one that they lack is unavailable.
+
+    What was recorded of another text of the scenario does not count.
+    """
+    by_id = {one.id: one for one in seen}
+    found = []
+    for one in tries:
+        blank = not_run(one.id, one.case.scenario, one.case.image, one.entry)
+        kept = by_id.get(one.id)
+        if kept is None or kept.scenario_digest != blank.scenario_digest:
+            why = "no run has it" if kept is None else "its scenario was another one then"
+            kept = replace(blank, verdict=Verdict.UNAVAILABLE, reason=why)
+        found.append(kept)
+    return found
 
 
 def _job(observe: Callable[[Try], Observation], one: Try) -> Callable[[], Observation]:

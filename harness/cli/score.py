@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,20 +14,22 @@ import typer
 from harness.cli.common import Accel, assembly, laboratory, show
 from harness.cli.history import RESULTS, Results
 from harness.errors import HarnessError, UsageError
+from harness.model.observations import Observation
 from harness.plugin.signals import terminated_as_interrupted
+from harness.recall import find, recall
 from harness.recording import command_meta
 from harness.report.contents import load
 from harness.report.files import Format, write
 from harness.report.score import COLUMNS, page, score_rows, verdict_lines
 from harness.results.codec import decode, encode
 from harness.results.files import translated, write_whole
-from harness.results.meta import RunMeta
+from harness.results.meta import Run, RunMeta
 from harness.results.runs import RunDir
 from harness.scenarios import causes
 from harness.scenarios.corpus import DIRECTORY, load_corpus
-from harness.score import Try, carry_out, plan, supplied
+from harness.score import Try, carry_out, plan, recorded, score_of, supplied
 from harness.verdicts.outcome import counts, outcome_of
-from harness.verdicts.score import Score, complete, reached
+from harness.verdicts.score import Score, Scored, complete, reached
 
 FILE = "score.json"
 """Of a run: its score."""
@@ -65,6 +69,15 @@ def score(
         Path | None,
         typer.Option(metavar="FILE", help="Also write the score here.", show_default=False),
     ] = None,
+    run: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RUN",
+            help="Boot nothing: score what this run recorded, by the causes as they are now; of "
+            "several runs the last that has a cell counts.",
+            show_default=False,
+        ),
+    ] = None,
     page_: Annotated[
         Path | None,
         typer.Option(
@@ -84,56 +97,90 @@ def score(
     is nothing, 1 when not, 2 when a cell could not be tried. Cells whose kernels have to be
     supplied by hand count apart.
     """
+    wanted = _Wanted(
+        cases=tuple(case or ()),
+        hosts=tuple(host or ()),
+        kernels=tuple(kernel or ()),
+        runs=tuple(run or ()),
+        results=results,
+    )
     try:
         if page_ is not None:
             _write_page(page_)
             return
         with terminated_as_interrupted():
-            status = _measured(case or (), host or (), kernel or (), json, results, accel)
+            found, where = _recorded(wanted) if wanted.runs else _measured(wanted, accel)
+        for file in filter(None, (json, where and where / FILE)):
+            write_whole(file, encode(found))
     except HarnessError as error:
         sys.stderr.write(f"harness: {error}\n")
         raise typer.Exit(Status.COULD_NOT_RUN) from error
-    raise typer.Exit(status)
+    show(COLUMNS, score_rows(found))
+    typer.echo("\n".join(["", *verdict_lines(found), *([f"Recorded in {where}"] if where else [])]))
+    raise typer.Exit(_status(found))
 
 
-def _measured(
-    names: list[str] | tuple[()],
-    hosts: list[str] | tuple[()],
-    kernels: list[str] | tuple[()],
-    json: Path | None,
-    results: Path,
-    accel: str,
-) -> Status:
-    cases, images = load_corpus(Path.cwd() / DIRECTORY, Path.cwd(), names)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """What the command line asks for."""
+
+    cases: tuple[str, ...]
+    hosts: tuple[str, ...]
+    kernels: tuple[str, ...]
+    runs: tuple[str, ...]
+    results: Path
+
+
+def _measured(wanted: _Wanted, accel: str) -> tuple[Score, Path]:
+    """Run the cells; return the score, and the run's directory."""
+    cases, images = load_corpus(Path.cwd() / DIRECTORY, Path.cwd(), wanted.cases)
     known = causes.load_for(Path.cwd())
     with assembly(accelerator=accel) as made:
         lab = laboratory(made)
         lab.images.update(images)
-        tries = _on(plan(cases, supplied(made.entries, kernels), known), hosts)
+        tries = _on(plan(cases, supplied(made.entries, wanted.kernels), known), wanted.hosts)
         _ = made.apparatus  # QEMU's absence is said before anything is recorded
-        run = RunDir.create(results, RunMeta())
+        run = RunDir.create(wanted.results, RunMeta())
         cells, seen = carry_out(tries, lab, known, run, made.progress.say)
-        kinds = counts(outcome_of(one) for one in seen)
         places = [(one.entry, one.case.image) for one in tries]
         command = ("harness", *sys.argv[1:])
         meta = command_meta(run.read_meta(), lab, command, places, seen)
-        found = Score(
-            started=meta.started,
-            accelerator=meta.accelerator,
-            releases={one.name: one.release for one in meta.kernels if one.release},
-            cells=tuple(cells),
-        )
-        status = _status(found)
-        meta = run.finish(meta, kinds, status)
-    for file in filter(None, (run.path / FILE, json)):
-        write_whole(file, encode(found))
+        found = _score(meta.started, cells, seen)
+        run.finish(meta, counts(outcome_of(one) for one in seen), _status(found))
     write(load(run.path), Format.HTML)
-    show(COLUMNS, score_rows(found))
-    typer.echo("\n".join(["", *verdict_lines(found), f"Recorded in {run.path}"]))
-    return status
+    return found, run.path
 
 
-def _on(tries: list[Try], hosts: list[str] | tuple[()]) -> list[Try]:
+def _recorded(wanted: _Wanted) -> tuple[Score, None]:
+    """Score what runs hold."""
+    cases, _ = load_corpus(Path.cwd() / DIRECTORY, Path.cwd(), wanted.cases)
+    known = causes.load_for(Path.cwd())
+    runs = [_run(wanted.results, name) for name in wanted.runs]
+    with assembly() as made:
+        tries = _on(plan(cases, supplied(made.entries, wanted.kernels), known), wanted.hosts)
+    seen = recorded(tries, (one for run in runs for one in run.observations))
+    cells = [score_of(one, its, known) for one, its in zip(tries, seen, strict=True)]
+    return _score(max(run.meta.started for run in runs), cells, seen), None
+
+
+def _run(results: Path, name: str) -> Run:
+    found = find(results, name)
+    if not found:
+        raise UsageError(f"--run {name}: there is no run in {results}")
+    return recall(results, found)
+
+
+def _score(started: str, cells: Sequence[Scored], seen: Iterable[Observation]) -> Score:
+    ran = [one.environment for one in seen if one.environment is not None]
+    return Score(
+        started=started,
+        accelerator=ran[0].accelerator.value if ran else "",
+        releases={one.kernel: one.release for one in ran},
+        cells=tuple(cells),
+    )
+
+
+def _on(tries: list[Try], hosts: Sequence[str]) -> list[Try]:
     there = {one.entry.name for one in tries}
     for name in hosts:
         if name not in there:
