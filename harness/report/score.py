@@ -14,6 +14,7 @@ from harness.verdicts.score import (
     Scored,
     Tally,
     by_kind,
+    complete,
     per_cent,
     reached,
     tally,
@@ -57,7 +58,8 @@ def verdict_lines(score: Score) -> list[str]:
         f"{plural(total.false + total.clean, 'host')} where it works"
         + (f"; {plural(total.absent, 'cell')} could not be tried" if total.absent else "")
     )
-    lines.append("reached" if reached(score) else "NOT REACHED")
+    said = "reached" if reached(score) else "NOT REACHED"
+    lines.append(said if complete(score) else f"NOT COMPLETE; of what was tried: {said}")
     return lines
 
 
