@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from harness import store as stores
-from harness.guest import accelerator, qemu
+from harness.guest import accelerator, emulator
 from harness.guest.accelerator import Choice
 from harness.guest.apparatus import Apparatus
 from harness.guest.qemu import Machine
@@ -130,7 +130,8 @@ class Assembly:
             fetcher=self.fetcher,
             specs=tools.load_tools(),
             locks=read_locks([tools.tools_lock_file()]),
-            qemu_version=qemu.version(),
+            qemu_version=emulator.version(),
+            features=emulator.features(),
         )
 
     def host(self, entry: HostEntry) -> tuple[Host, LockResult]:
@@ -162,6 +163,7 @@ class Assembly:
                     host=host,
                     accelerator=Accelerator.TCG,
                     initramfs=self.apparatus.initramfs(host),
+                    features=self.apparatus.features,
                 )
                 self._choice = accelerator.choose(
                     self.options.accelerator,

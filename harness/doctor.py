@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from harness import process
 from harness.assembly import Assembly
 from harness.errors import HarnessError
-from harness.guest import accelerator, qemu
+from harness.guest import accelerator, emulator, jail
 from harness.kernels import hosts
 from harness.model.hosts import Accelerator
 
@@ -41,6 +42,7 @@ def examine(assembly: Assembly) -> list[Finding]:
     version, error = _version()
     return [
         _qemu(version, error),
+        *(_isolation() if version else ()),
         *_programs(),
         _accelerator(assembly, version),
         _user_namespaces(),
@@ -61,9 +63,39 @@ def _qemu(version: str, error: str) -> Finding:
 
 def _version() -> tuple[str, str]:
     try:
-        return qemu.version(), ""
+        return emulator.version(), ""
     except HarnessError as error:
         return "", str(error)
+
+
+def _isolation() -> Iterator[Finding]:
+    """Say what holds a QEMU that its guest took over (docs/security.md); each is tried."""
+    problem = emulator.sandbox_problem()
+    yield Finding(
+        what="QEMU's sandbox",
+        found=problem or "works",
+        good=not problem,
+        remedy="a QEMU built with seccomp, as distributions build it" if problem else "",
+    )
+    version = jail.landlock_version()
+    yield Finding(
+        what="Landlock",
+        found=f"version {version}" if version else "this kernel has none, or it is switched off",
+        good=version > 0,
+        remedy="" if version else "Linux 5.13 or newer, with landlock in /sys/kernel/security/lsm",
+    )
+    words = () if os.geteuid() == 0 else ("--user",)
+    try:
+        process.run(["unshare", *words, "--net", "true"], limit=_LIMIT)
+    except HarnessError as error:
+        yield Finding(
+            what="network namespace",
+            found=str(error),
+            good=False,
+            remedy="QEMU keeps this machine's network: allow user namespaces",
+        )
+        return
+    yield Finding(what="network namespace", found="works", good=True)
 
 
 def _programs() -> Iterator[Finding]:

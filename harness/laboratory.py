@@ -139,6 +139,7 @@ class Laboratory:
             host=host,
             accelerator=accelerator,
             initramfs=apparatus.initramfs(host, found.runtime),
+            features=apparatus.features,
         )
         return Ready(entry=entry, survey=found, machine=machine, lock=lock)
 
@@ -181,6 +182,7 @@ class Laboratory:
             accelerator=self.assembly.choice(host).accelerator,
             initramfs=apparatus.initramfs(host),
             disks=(apparatus.tools_disk("build"), *disks),
+            features=apparatus.features,
         )
         with apparatus.booted(machine) as guest:
             guest.run("harness-tools", limit=300)

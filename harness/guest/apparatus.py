@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.errors import GuestError
 from harness.guest import guest as guests
 from harness.guest import snapshot
+from harness.guest.emulator import Features
 from harness.guest.guest import Guest
 from harness.guest.qemu import Disk, Keeper, Machine
 from harness.kernels import initramfs, tools
@@ -36,6 +37,7 @@ class Apparatus:
     specs: Mapping[str, ToolSetSpec]
     locks: Mapping[str, Lock]
     qemu_version: str
+    features: Features = field(default_factory=Features)
     keeper: Keeper = field(default_factory=Keeper)
 
     def tool_set(self, name: str) -> ToolSet:

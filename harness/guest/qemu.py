@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -11,16 +11,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
-from harness import process
-from harness.errors import GuestDied, GuestTimeout, ToolError
-from harness.guest import supervise
+from harness.errors import GuestDied, GuestTimeout
+from harness.guest import emulator, handover, supervise
+from harness.guest.emulator import Features
+from harness.guest.handover import Handover
 from harness.model.hosts import Accelerator, Host
 
-PROGRAM = "qemu-system-x86_64"
 CONSOLE_LINES = 200
 CONSOLE_BYTES = 4 << 20
 """What a guest may write to its console log; a flood beyond it is dropped."""
@@ -30,7 +31,11 @@ EMULATED = "mitigations=off nopti norandmaps"
 costliest) makes system calls two to three times slower there and protects nothing. Code at a
 random address is translated anew for each process, which makes starting one twice as slow."""
 
-_VERSION = re.compile(r"version (\S+)")
+_WORDS = 1 << 20
+"""Bytes of QEMU's standard error that are looked at."""
+
+_OVERHEAD = 4 << 30
+"""Bytes of private memory that QEMU may have beside its guest's: translated code, stacks, heap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +66,7 @@ class Machine:
     """Wait for a snapshot's device state instead of booting."""
     append: str = ""
     """More kernel command line."""
-    sandbox: bool = True
+    features: Features = field(default_factory=Features)
 
 
 @dataclass(slots=True)
@@ -74,54 +79,39 @@ class Console:
     ended: bool = False
 
 
-def version() -> str:
-    """Return QEMU's version.
+def arguments(machine: Machine, directory: Path, handed: Handover) -> list[str]:
+    """Return QEMU's argument list; its sockets lie in ``directory``.
 
     Raises:
-        ToolError: it is not installed or does not start.
+        ToolError: QEMU is not installed.
+        OSError: a file of the machine cannot be opened.
     """
-    program = process.find(PROGRAM, "qemu-system-x86")
-    text = process.run([program, "--version"], limit=20).stdout.decode(errors="replace")
-    match = _VERSION.search(text)
-    if match is None:
-        raise ToolError(f"{program} --version says {text!r}, which names no version")
-    return match[1]
-
-
-def arguments(machine: Machine, directory: Path) -> list[str]:
-    """Return QEMU's argument list; its sockets lie in ``directory``."""
     host = machine.host
     accel = "kvm" if machine.accelerator is Accelerator.KVM else "tcg,thread=multi"
     memory = f"{host.memory}M"
-    backend = f"memory-backend-ram,id=ram,size={memory}"
-    if machine.memory_file is not None:
-        share = "on" if machine.memory_shared else "off"
-        file = _quoted(machine.memory_file)
-        backend = f"memory-backend-file,id=ram,size={memory},mem-path={file},share={share}"
     words = [
-        process.find(PROGRAM, "qemu-system-x86"),
+        emulator.program(),
         *("-name", "harness", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-machine", "q35,memory-backend=ram,hpet=off,vmport=off,smm=off", "-accel", accel),
-        *("-cpu", f"{host.cpu},enforce", "-smp", str(host.cpus), "-m", memory, "-object", backend),
+        *("-cpu", f"{host.cpu},enforce", "-smp", str(host.cpus), "-m", memory),
+        *("-object", _memory(machine, handed)),
         *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
         *("-qmp", f"unix:{_quoted(directory / 'qmp')},server=on,wait=off"),
         *("-device", "virtio-rng-pci", "-device", "vmgenid,guid=auto"),
         *("-device", "virtio-serial-pci"),
         *("-chardev", f"socket,id=ssh,path={_quoted(directory / 'ssh')},server=on,wait=off"),
         *("-device", "virtserialport,chardev=ssh,name=harness.ssh"),
-        *("-kernel", str(host.kernel.vmlinuz), "-initrd", str(machine.initramfs)),
+        *("-kernel", handed.again(host.kernel.vmlinuz)),
+        *("-initrd", handed.again(machine.initramfs)),
         *("-append", command_line(machine)),
     ]
     for disk in machine.disks:
-        words += _disk(disk)
+        words += _disk(disk, handed)
     if machine.incoming:
         words += ["-incoming", "defer"]
-    if machine.sandbox:
-        words += [
-            "-sandbox",
-            "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-        ]
-    return words
+    if machine.features.sandbox:
+        words += ["-sandbox", emulator.SANDBOX]
+    return words + handed.words
 
 
 def command_line(machine: Machine) -> str:
@@ -138,10 +128,20 @@ def command_line(machine: Machine) -> str:
     return " ".join(word for word in words if word)
 
 
-def _disk(disk: Disk) -> list[str]:
-    options = (
-        f"if=none,id={disk.serial},file={_quoted(disk.path)},format={disk.format},discard=unmap"
-    )
+def _memory(machine: Machine, handed: Handover) -> str:
+    size = f"id=ram,size={machine.host.memory}M"
+    if machine.memory_file is None:
+        return f"memory-backend-ram,{size}"
+    read_only = machine.features.read_only_memory and not machine.memory_shared
+    file = handed.again(machine.memory_file, writable=not read_only)
+    share = "share=on" if machine.memory_shared else "share=off"
+    extra = ",readonly=on,rom=off" if read_only else ""
+    return f"memory-backend-file,{size},mem-path={file},{share}{extra}"
+
+
+def _disk(disk: Disk, handed: Handover) -> list[str]:
+    name = handed.held(disk.path, writable=not disk.read_only and not disk.throw_away)
+    options = f"if=none,id={disk.serial},file={name},format={disk.format},discard=unmap"
     if disk.read_only:
         options += ",read-only=on"
     if disk.throw_away:
@@ -157,8 +157,15 @@ def _quoted(path: Path) -> str:
 class Qemu:
     """A running QEMU; made by :func:`running`."""
 
-    def __init__(self, child: subprocess.Popen[bytes], directory: Path, console: Console) -> None:
+    def __init__(
+        self,
+        child: subprocess.Popen[bytes],
+        directory: Path,
+        console: Console,
+        stderr: IO[bytes],
+    ) -> None:
         self.directory = directory
+        self._stderr = stderr
         self._child = child
         self._console = console
         self._started = time.monotonic()
@@ -213,8 +220,9 @@ class Qemu:
 
     def _last_words(self) -> str:
         """Return the last line of QEMU's standard error, which says why; warnings come before."""
-        said = (self.directory / "stderr").read_text(errors="backslashreplace").splitlines()
-        return _clean(said[-1].removeprefix(f"{PROGRAM}: ").encode()) if said else ""
+        self._stderr.seek(0)
+        said = self._stderr.read(_WORDS).decode(errors="backslashreplace").splitlines()
+        return _clean(said[-1].removeprefix(f"{emulator.PROGRAM}: ").encode()) if said else ""
 
     def wait_for(self, text: str, limit: float, doing: str) -> str:
         """Return the first console line with ``text`` in it.
@@ -292,15 +300,18 @@ def running(machine: Machine, keeper: Keeper, log: Path | None = None) -> Iterat
         GuestDied: the session has ended.
         ToolError: QEMU is not installed.
     """
-    with tempfile.TemporaryDirectory(prefix="harness-guest-") as name:
+    with (
+        tempfile.TemporaryDirectory(prefix="harness-guest-") as name,
+        tempfile.TemporaryFile() as stderr,
+    ):
         directory = Path(name)
         console = Console(log or directory / "console")
-        with _spawn(machine, directory) as child:
+        with console.log.open("ab") as file, _spawn(machine, directory, stderr) as child:
             reader = threading.Thread(
-                target=_read_console, args=(child, console), daemon=True, name="console"
+                target=_read_console, args=(child, console, file), daemon=True, name="console"
             )
             reader.start()
-            qemu = Qemu(child, directory, console)
+            qemu = Qemu(child, directory, console, stderr)
             try:
                 with keeper.keeping(qemu):
                     yield qemu
@@ -310,14 +321,21 @@ def running(machine: Machine, keeper: Keeper, log: Path | None = None) -> Iterat
 
 
 @contextmanager
-def _spawn(machine: Machine, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
-    words = arguments(machine, directory)
-    with (directory / "stderr").open("wb") as stderr:
+def _spawn(
+    machine: Machine, directory: Path, stderr: IO[bytes]
+) -> Iterator[subprocess.Popen[bytes]]:
+    with ExitStack() as stack:
+        program = Path(emulator.program()).resolve()
+        user = handover.user_for(program, machine.accelerator, directory)
+        handed = Handover(stack=stack, user=user)
+        words = arguments(machine, directory, handed)
+        jail = _jail(machine, program, directory, handed)
         child = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(supervise.__file__), *words],
+            [sys.executable, "-I", "-S", supervise.__file__, jail, *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
+            pass_fds=handed.descriptors,
             start_new_session=True,
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(directory)},
         )
@@ -325,21 +343,37 @@ def _spawn(machine: Machine, directory: Path) -> Iterator[subprocess.Popen[bytes
         yield child
 
 
-def _read_console(child: subprocess.Popen[bytes], console: Console) -> None:
+def _jail(machine: Machine, program: Path, directory: Path, handed: Handover) -> str:
+    """Return what :func:`harness.guest.jail.enter` is told, as JSON."""
+    home = program.parent.parent
+    return json.dumps(
+        {
+            "user": handed.user,
+            "groups": handover.groups(machine.accelerator),
+            "directory": str(directory),
+            # A QEMU that its user installed has its firmware beside it.
+            "programs": [str(home if home != Path("/") else program)],
+            "read": handed.read,
+            "write": handed.write,
+            "data": (machine.host.memory << 20) + _OVERHEAD,
+        }
+    )
+
+
+def _read_console(child: subprocess.Popen[bytes], console: Console, log: IO[bytes]) -> None:
     """Split the console into lines without ever waiting for a line's end to take it in."""
     rest = b""
     room = CONSOLE_BYTES
-    with console.log.open("ab") as log:
-        while child.stdout and (chunk := os.read(child.stdout.fileno(), 4096)):
-            log.write(chunk[:room])
-            log.flush()
-            room = max(0, room - len(chunk))
-            *lines, rest = (rest + chunk).split(b"\n")
-            rest = rest[-4096:]
-            if lines:
-                with console.changed:
-                    console.lines.extend(_clean(line) for line in lines)
-                    console.changed.notify_all()
+    while child.stdout and (chunk := os.read(child.stdout.fileno(), 4096)):
+        log.write(chunk[:room])
+        log.flush()
+        room = max(0, room - len(chunk))
+        *lines, rest = (rest + chunk).split(b"\n")
+        rest = rest[-4096:]
+        if lines:
+            with console.changed:
+                console.lines.extend(_clean(line) for line in lines)
+                console.changed.notify_all()
     with console.changed:
         if rest:
             console.lines.append(_clean(rest))

@@ -30,7 +30,7 @@ from harness.store import Store, digest_of
 SAVE_LIMIT = 60.0
 RESTORE_LIMIT = {Accelerator.KVM: 10.0, Accelerator.TCG: 30.0}
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 def key(machine: Machine, qemu_version: str) -> str:
@@ -56,10 +56,14 @@ def saved(machine: Machine, keeper: Keeper, *, store: Store, qemu_version: str) 
 
 
 def _save(machine: Machine, keeper: Keeper, directory: Path) -> None:
-    source = replace(machine, memory_file=directory / "memory", memory_shared=True)
+    memory = directory / "memory"
+    with memory.open("wb") as file:
+        file.truncate(machine.host.memory << 20)
+    source = replace(machine, memory_file=memory, memory_shared=True)
     with qemu.running(source, keeper) as running:
         guests.ready(running, machine.accelerator)
         _exchange(running, _migrate, directory / "state", SAVE_LIMIT)
+    os.chown(memory, os.geteuid(), -1)  # who made it might have been somebody else
 
 
 @contextmanager

@@ -1,34 +1,41 @@
 """Run a program as a child that does not outlive whoever holds the other end of stdin.
 
-Started as ``python -I -S supervise.py PROGRAM ARGS``. A parent-death signal would follow the
-thread that forked, not the process, and a guest started by a pool's thread would die with that
-thread; a pipe has no such trap, and it also notices SIGKILL of the harness.
+Started as ``python -I -S supervise.py JAIL PROGRAM ARGS``; JAIL is what :func:`jail.enter` takes,
+as JSON. A parent-death signal would follow the thread that forked, not the process, and a guest
+started by a pool's thread would die with that thread; a pipe has no such trap, and it also notices
+SIGKILL of the harness.
 """
 
+import json
 import os
 import select
 import signal
 import sys
+from pathlib import Path
 
 _GROUPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(argv: list[str]) -> int:
     """Return the child's exit status, 128 more than its signal when one ended it."""
+    from harness.guest import jail  # known once the path is set, below
+
     # What the harness's group is sent (Ctrl-C) is the harness's to act on.
     for number in _GROUPS:
         signal.signal(number, signal.SIG_IGN)
     devnull = os.open(os.devnull, os.O_RDONLY)
+    confined, *words = argv
     try:
+        jail.enter(json.loads(confined))
         child = os.posix_spawn(
-            argv[0],
-            argv,
+            words[0],
+            words,
             os.environ,
             file_actions=[(os.POSIX_SPAWN_DUP2, devnull, 0)],
             setsigdef=_GROUPS,
         )
     except OSError as error:
-        os.write(2, f"cannot start {argv[0]}: {error.strerror}\n".encode())
+        os.write(2, f"cannot start {words[0]}: {error.strerror}\n".encode())
         return 127
     process = os.pidfd_open(child)
     poll = select.poll()
@@ -42,4 +49,5 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[2]))  # which -I leaves out
     sys.exit(main(sys.argv[1:]))

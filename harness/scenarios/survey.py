@@ -60,7 +60,13 @@ def survey(
     candidates = choice.order(host.engine)
     disk = apparatus.tools_disk(*CENSUS_SETS, *candidates)
     initramfs = apparatus.initramfs(host)
-    machine = Machine(host=host, accelerator=accelerator, initramfs=initramfs, disks=(disk,))
+    machine = Machine(
+        host=host,
+        accelerator=accelerator,
+        initramfs=initramfs,
+        disks=(disk,),
+        features=apparatus.features,
+    )
 
     def make(directory: Path) -> None:
         begin = time.monotonic()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -11,7 +12,18 @@ import pytest
 
 from harness.guest import supervise
 
-SUPERVISED = [sys.executable, "-I", "-S", str(supervise.__file__)]
+JAIL = json.dumps(
+    {
+        "user": None,
+        "groups": [],
+        "directory": "/nonexistent",
+        "programs": [],
+        "read": [],
+        "write": [],
+        "data": 1 << 30,
+    }
+)
+SUPERVISED = [sys.executable, "-I", "-S", supervise.__file__, JAIL]
 
 
 def ends(pid: int, within: float = 20) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness import defaults
-from harness.guest import qemu
+from harness.guest import emulator
 from harness.guest.apparatus import Apparatus
 from harness.guest.guest import Guest
 from harness.guest.qemu import Machine
@@ -70,7 +70,7 @@ def guest() -> Iterator[Guest]:
             fetcher=fetcher,
             specs=tools.load_tools(),
             locks=read_locks([tools.tools_lock_file()]),
-            qemu_version=qemu.version(),
+            qemu_version=emulator.version(),
         )
         host = hosts.host_of(entry, kernel)
         machine = Machine(
