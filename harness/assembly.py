@@ -22,6 +22,7 @@ from harness.kernels.hosts import host_of
 from harness.kernels.lock import KERNELS_LOCK, LockResult, read_locks
 from harness.kernels.sources import Resolver, lock_of, obtain, shared
 from harness.model.hosts import Accelerator, Host, HostEntry, Lock
+from harness.oci_limits import Limits
 from harness.packages.download import Fetcher
 from harness.packages.signature import load_keyrings
 from harness.progress import Progress, Silent
@@ -45,6 +46,7 @@ class Options:
     cap_add: tuple[str, ...] = ()
     cold_boot: bool = False
     guests: str = "auto"
+    image_limits: Limits = field(default_factory=Limits)
 
 
 class Assembly:

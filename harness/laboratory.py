@@ -165,6 +165,7 @@ class Laboratory:
             fetcher=self.assembly.fetcher,
             keyring=keyring.file,
             progress=self.assembly.progress,
+            limits=self.assembly.options.image_limits,
         )
 
     @contextmanager

@@ -18,7 +18,8 @@ import zstandard
 
 from harness.errors import ImageError
 from harness.oci_forms import LAYER
-from harness.oci_layout import Layer, Layout, Limits, blob_path, small_files
+from harness.oci_layout import Layer, Layout, blob_path, small_files
+from harness.oci_limits import Limits, remedy
 
 _CHUNK = 1 << 20
 _ZSTD_WINDOW = 128 << 20
@@ -79,7 +80,10 @@ def uncompressed(layout: Layout, layer: Layer, sink: Sink, *, limit: int) -> int
                 while data := reader.read(_CHUNK):
                     size += len(data)
                     if size > limit:
-                        raise ImageError(f"its tar passes the limit of {limit} bytes")
+                        raise ImageError(
+                            f"its tar passes the {limit} bytes that are left of the image's "
+                            f"limit: {remedy('unpacked')}"
+                        )
                     plain.update(data)
                     sink.write(data)
         except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:

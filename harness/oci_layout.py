@@ -30,6 +30,7 @@ from harness.oci_forms import (
     check_platform,
     parse,
 )
+from harness.oci_limits import Limits, remedy
 from harness.store import sha256_of
 
 NAME = "image"
@@ -39,18 +40,6 @@ _REF_NAME = "org.opencontainers.image.ref.name"
 _CHUNK = 1 << 20
 _GZIP = 1
 """A guest is handed plain layers anyway; level 6 takes three times as long for a sixth less."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What an image may hold at most. Counts of files and depths are checked in the guest."""
-
-    unpacked: int = 64 << 30
-    """Bytes of all layers together, unpacked; reached early by a decompression bomb."""
-    layers: int = 500
-    files: int = 2_000_000
-    depth: int = 256
-    """Directories in each other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +110,10 @@ def _layers(
     root: Path, manifest: Manifest, diff_ids: list[str], what: str, limits: Limits
 ) -> tuple[Layer, ...]:
     if len(manifest.layers) > limits.layers:
-        raise ImageError(f"{what} has {len(manifest.layers)} layers, more than {limits.layers}")
+        raise ImageError(
+            f"{what} has {len(manifest.layers)} layers, more than {limits.layers}: "
+            f"{remedy('layers')}"
+        )
     if len(manifest.layers) != len(diff_ids):
         raise ImageError(
             f"{what} has {len(manifest.layers)} layers, but its config speaks of {len(diff_ids)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +17,7 @@ from rich.table import Table
 from harness.assembly import Assembly, Options
 from harness.images import catalog
 from harness.laboratory import Laboratory
+from harness.oci_limits import limits
 
 Accel = Annotated[
     str, typer.Option("--accel", metavar="auto|kvm|tcg", help="What runs the guests.")
@@ -58,7 +59,11 @@ class Lines:
 
 @contextmanager
 def assembly(
-    *, accelerator: str = "auto", adhoc: tuple[str, ...] = (), kernels: str | None = None
+    *,
+    accelerator: str = "auto",
+    adhoc: tuple[str, ...] = (),
+    kernels: str | None = None,
+    image_limits: Sequence[str] = (),
 ) -> Iterator[Assembly]:
     """Put an assembly together for the working directory and close it afterwards.
 
@@ -70,6 +75,7 @@ def assembly(
         accelerator=accelerator,
         adhoc=adhoc,
         kernels=kernels,
+        image_limits=limits(image_limits),
     )
     made = Assembly(options, Lines())
     try:

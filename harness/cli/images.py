@@ -53,9 +53,19 @@ def lock(names: Names = None) -> None:
 
 
 @app.command()
-def fetch(names: Names = None) -> None:
+def fetch(
+    names: Names = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=NUMBER",
+            help="What an image may hold at most: unpacked=BYTES (K, M, G, T may follow), "
+            "layers=N, files=N, depth=N; may be given several times.",
+        ),
+    ] = None,
+) -> None:
     """Make images ready: fetched or built, unpacked in a guest, kept as a disk in the store."""
-    with assembly() as made:
+    with assembly(image_limits=limit or ()) as made:
         lab = laboratory(made, *(names or ()))
         for name in names or lab.images:
             image = lab.image(name)

@@ -17,7 +17,8 @@ from harness.errors import ImageError
 from harness.guest.apparatus import SLOTS
 from harness.guest.guest import Guest
 from harness.guest.qemu import Disk
-from harness.oci_layout import Layout, Limits
+from harness.oci_layout import Layout
+from harness.oci_limits import Limits, remedy
 from harness.store import Store
 
 BuildGuest = Callable[[Sequence[Disk]], AbstractContextManager[Guest]]
@@ -72,7 +73,7 @@ def build_disk(
         _create(disk, slot)
         room = scratch / "scratch"
         with room.open("wb") as file:
-            file.truncate(int(unpacked * _OVERHEAD) + (64 << 20))
+            file.truncate(_space(unpacked))
         disks = (
             Disk(serial="layout", path=transfer, format="raw", read_only=True),
             Disk(serial="scratch", path=room, format="raw"),
@@ -93,16 +94,21 @@ def _unpack(guest: Guest, layout: Layout, slot: int, unpacked: int, limits: Limi
     # mkfs gives an inode for every 16 KiB; what is below the limit of files is the limit
     inodes = min(limits.files, slot >> 14)
     reply = guest.run(
-        f"sh {_IN_GUEST} {inodes} {limits.depth}",
+        f"sh {_IN_GUEST} {inodes} {limits.depth} {_space(unpacked) >> 10}",
         limit=_PATIENCE + unpacked / _SLOWEST,
         check=False,
     )
     if reply.status != 0:
         said = reply.stderr.decode(errors="backslashreplace")
-        raise ImageError(_problem(said, layout, slot, inodes))
+        raise ImageError(_problem(said, layout, unpacked, inodes))
 
 
-def _problem(said: str, layout: Layout, slot: int, files: int) -> str:
+def _space(unpacked: int) -> int:
+    """Return the bytes that a file system needs for what ``unpacked`` bytes of tar hold."""
+    return int(unpacked * _OVERHEAD) + (64 << 20)
+
+
+def _problem(said: str, layout: Layout, unpacked: int, files: int) -> str:
     """Say which layer the guest failed at, and why, from umoci's log (its levels: info, fatal)."""
     stage = "".join(re.findall(r"^harness: (\w+)$", said, re.MULTILINE)[-1:])
     begun = re.findall(r"unpack(?:ing)? layer: (sha256:[0-9a-f]{64})", said)
@@ -113,10 +119,10 @@ def _problem(said: str, layout: Layout, slot: int, files: int) -> str:
     lines = [line.strip() for line in said.splitlines() if not line.startswith("harness: ")]
     last = next((line for line in reversed(lines) if line and "info" not in line), "no message")
     if stage == "depth":
-        return f"{where}: its directories are nested too deeply ({last[:300]})"
+        return f"{where}: its directories are nested too deeply ({last[:300]}): {remedy('depth')}"
     if _FULL in last:  # umoci has tidied up by now: inodes and blocks cannot be told apart
         return (
-            f"{where} holds more than {files} files, or more than a disk of {slot >> 30} GiB "
-            f"takes ({last[:300]})"
+            f"{where} holds more than {files} files, or files that are much larger than its "
+            f"{unpacked} bytes of tar ({last[:300]}): {remedy('files')}"
         )
     return f"{where} cannot be unpacked: {last[:600]}"

@@ -13,7 +13,8 @@ from harness.images.catalog import ImageEntry, Recipe
 from harness.images.disk import DISK_FORMAT, BuildGuest, build_disk
 from harness.model.images import Image
 from harness.oci import Reference, Resolved
-from harness.oci_layout import Layout, Limits
+from harness.oci_layout import Layout
+from harness.oci_limits import Limits
 from harness.packages.download import Fetcher
 from harness.progress import Progress
 from harness.store import Store, digest_of

@@ -1,9 +1,11 @@
 #!/bin/sh
-# unpack.sh FILES DEPTH: make an image's disk in a guest. Disks: `layout` (a bare tar of an OCI
-# layout with plain layers), `scratch` and `out` (empty). On `out` the image comes to lie in /rootfs.
+# unpack.sh FILES DEPTH SPACE: make an image's disk in a guest. Disks: `layout` (a bare tar of an OCI
+# layout with plain layers), `scratch` and `out` (empty). On `out` the image comes to lie in /rootfs,
+# which may take SPACE KiB meanwhile.
 # What goes wrong is told as a last line `harness: STAGE`, with the program's own words before it.
 files=$1
 depth=$2
+space=$3
 disk=/run/harness/disk
 stage=start
 trap 'status=$?; [ $status = 0 ] || echo "harness: $stage" >&2' EXIT
@@ -22,6 +24,12 @@ mkdir -p /mnt/out /mnt/scratch
 mount -t ext4 -o noatime "$(readlink -f $disk/out)" /mnt/out
 mount -t ext4 -o noatime "$(readlink -f $disk/scratch)" /mnt/scratch
 
+# A sparse file of a few bytes of tar may say that it is a terabyte: it gets no more room than the
+# layers' own bytes explain. What is spare is taken by a file, which is gone again afterwards.
+stage=spare
+spare=$(($(df -k /mnt/out | awk 'END {print $4}') - space))
+[ "$spare" -le 0 ] || fallocate -l "$((spare << 10))" /mnt/out/spare
+
 stage=layout
 mkdir /mnt/scratch/layout
 tool build tar -x -C /mnt/scratch/layout -f "$(readlink -f $disk/layout)" >&2
@@ -30,6 +38,8 @@ stage=unpack
 # Under emulation Go's AVX code costs twice the plain one's time, and so does switching threads.
 export GODEBUG=cpu.avx2=off,cpu.avx=off,cpu.bmi2=off,asyncpreemptoff=1 GOMAXPROCS=1 GOGC=400
 tool build umoci --log=info raw unpack --image /mnt/scratch/layout:image /mnt/out/rootfs >&2
+
+rm -f /mnt/out/spare
 
 stage=depth
 deep=$(find /mnt/out/rootfs -mindepth "$((depth + 1))" -print | head -n 1)

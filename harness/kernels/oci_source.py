@@ -19,6 +19,7 @@ from harness.kernels.pick import BOOT, choose, is_wanted, without_usr
 from harness.model.hosts import Kernel, Lock, LockedPackage, OciSource
 from harness.model.images import ImageConfig
 from harness.oci_layout import Layout
+from harness.oci_limits import Limits
 from harness.store import Store
 
 _KIND = "kernelimages"
@@ -26,7 +27,7 @@ _LAYOUT = "layout"
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _UNTAGGED = "untagged"
-_LAYERS = oci_layout.Limits(unpacked=8 << 30, layers=200)
+_LAYERS = Limits(unpacked=8 << 30, layers=200)
 _MEMBERS = 500_000
 _KERNEL_BYTES = 4 << 30
 """A distribution's kernel with every module takes some 0.3 GiB."""

@@ -10,6 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from harness.assembly import Options
+    from harness.oci_limits import Limits
 
 ENOSYS = "enosys"
 """Of --fail-on: an ENOSYS that is not known, whatever became of the program."""
@@ -120,6 +121,13 @@ def declare(parser: pytest.Parser) -> None:
     )
     parser.addini("kernels_dir", "catalog, locks and mirrors of kernels", default="kernels")
     parser.addini("images_dir", "catalog and lock of images", default="images")
+    parser.addini(
+        "image_limits",
+        "what an image may hold at most, as NAME=NUMBER: unpacked (bytes; K, M, G, T may follow), "
+        "layers, files, depth (of directories)",
+        type="args",
+        default=[],
+    )
 
 
 def _declare_comparing(group: pytest.OptionGroup) -> None:
@@ -258,12 +266,23 @@ def options_of(config: pytest.Config) -> Options:
         cap_add=cap_add,
         cold_boot=config.getoption("cold_boot"),
         guests=guests,
+        image_limits=_image_limits(config.getini("image_limits")),
     )
 
 
 def causes_of(config: pytest.Config) -> tuple[Path, list[Path]]:
     """Return where the user's known causes are: the rootdir, and further files."""
     return config.rootpath, [Path(name) for name in config.getini("causes")]
+
+
+def _image_limits(words: list[str]) -> Limits:
+    from harness.errors import UsageError
+    from harness.oci_limits import limits
+
+    try:
+        return limits(words)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def results_of(config: pytest.Config) -> Path:

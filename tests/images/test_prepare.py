@@ -12,7 +12,7 @@ from harness.errors import ImageError, UnavailableError
 from harness.images import prepare
 from harness.images.catalog import ImageEntry
 from harness.images.prepare import Workshop
-from harness.oci_layout import Limits
+from harness.oci_limits import Limits
 from harness.packages.download import Fetcher
 from harness.progress import Silent
 
