@@ -28,6 +28,7 @@ RECORD = "entry.json"
 """Name of the file that records what an entry is."""
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@-]{0,200}")
 _SIZE = "size:"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,17 @@ class Entry:
     label: str
     size: int
     used: float
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """An entry that was looked at, and what is wrong with it: nothing, where it is intact."""
+
+    kind: str
+    key: str
+    path: Path
+    label: str
+    problems: tuple[str, ...]
 
 
 def default_root() -> Path:
@@ -68,6 +80,14 @@ def size_of(path: Path) -> str:
 def allocated(directory: Path) -> int:
     """Return the bytes that files below ``directory`` occupy; holes take none."""
     return sum(file.lstat().st_blocks * 512 for file in directory.rglob("*"))
+
+
+def _address(entry: Path, name: str) -> str:
+    """Return the sha256 that a file's place says it has, which no changed record can alter."""
+    if entry.parent.name == "blobs":
+        return entry.name if _SHA256.fullmatch(entry.name) else ""
+    path = Path(name)
+    return path.name if path.parent.name == "sha256" and _SHA256.fullmatch(path.name) else ""
 
 
 class Store:
@@ -184,27 +204,49 @@ class Store:
             try:
                 used = record.stat().st_mtime
                 facts = json.loads(record.read_text())
+                size = facts["size"] if "size" in facts else allocated(path)
+                found.append(Entry(path.parent.name, path.name, path, facts["label"], size, used))
             except FileNotFoundError:  # another process removes it
                 continue
-            except ValueError as error:
+            except (ValueError, KeyError, TypeError) as error:
                 raise StoreError(f"{record} is damaged: remove {path}") from error
-            size = facts["size"] if "size" in facts else allocated(path)
-            found.append(Entry(path.parent.name, path.name, path, facts["label"], size, used))
         return found
+
+    def audit(self) -> Iterator[Flaw]:
+        """Yield every entry, with all that is wrong with it; nothing stops the look at the rest."""
+        for record in sorted(self.root.glob(f"*/*/{RECORD}")):
+            path = record.parent
+            try:
+                label = str(json.loads(record.read_text())["label"])
+                problems = self._problems(path)
+            except FileNotFoundError:  # another process removes it
+                continue
+            except (ValueError, KeyError, TypeError, AttributeError):
+                label, problems = "", [f"{record} is damaged"]
+            except OSError as error:
+                label, problems = "", [f"{error.filename}: {error.strerror}"]
+            yield Flaw(path.parent.name, path.name, path, label, tuple(problems))
 
     def verify(self, entry: Entry) -> list[str]:
         """Return the files of an entry that are not what was made, as sentences."""
-        record = json.loads((entry.path / RECORD).read_text())
+        return self._problems(entry.path)
+
+    def _problems(self, path: Path) -> list[str]:
+        files = json.loads((path / RECORD).read_text())["files"]
         problems = []
-        for name, expected in record["files"].items():
-            file = entry.path / name
+        for name, recorded in files.items():
+            file = path / name
             if not file.is_file():
                 problems.append(f"{file} is gone")
                 continue
-            sized = expected.startswith(_SIZE)
-            if (size_of if sized else sha256_of)(file) != expected:
+            sized = recorded.startswith(_SIZE)
+            expected = _address(path, name) or recorded
+            if (size_of if sized else sha256_of)(file) != (recorded if sized else expected):
                 what = "size" if sized else "sha256"
                 problems.append(f"{file} is not what was made: its {what} differs")
+        there = (file for file in path.rglob("*") if file.is_file() and not file.is_symlink())
+        names = {str(file.relative_to(path)) for file in there} - {RECORD}
+        problems += [f"{path / name} was put there later" for name in sorted(names - files.keys())]
         return problems
 
     def drop(self, kind: str, key: str) -> None:

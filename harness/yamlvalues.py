@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 Key = str | int
 
@@ -48,6 +49,21 @@ def source_text(value: object) -> object:
 
 Text = Annotated[str, BeforeValidator(source_text, json_schema_input_type=str | int | float)]
 """For a model's field that is text though it may look like a number (a version, say)."""
+
+
+def quoted(value: object) -> object:
+    """Return plain data to be written as YAML, with what does not print in double quotes.
+
+    YAML can escape it there. Anywhere else NEL (U+0085) is folded as a line's end (YAML 1.1,
+    b-next-line), and lone surrogates cannot be written at all.
+    """
+    if isinstance(value, dict):
+        return {quoted(key): quoted(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [quoted(each) for each in value]
+    if isinstance(value, str) and not value.isprintable():
+        return DoubleQuotedScalarString(value)
+    return value
 
 
 def dotted(keys: tuple[Key, ...]) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -172,6 +174,48 @@ def test_of_what_is_not_hashed_the_size_is_verified(store: Store) -> None:
     with (path / "sub" / "file").open("ab") as file:
         file.write(b"more")
     assert store.verify(entry) == [f"{path}/sub/file is not what was made: its size differs"]
+
+
+def test_what_is_named_by_its_content_is_held_against_its_name(store: Store) -> None:
+    content = b"a package"
+    digest = hashlib.sha256(content).hexdigest()
+
+    def keep(into: Path) -> None:
+        (into / "blob").write_bytes(content)
+        (into / "layout" / "sha256").mkdir(parents=True)
+        (into / "layout" / "sha256" / digest).write_bytes(content)
+
+    path = store.make("blobs", digest, "", keep)
+    assert [flaw.problems for flaw in store.audit()] == [()]
+    record = json.loads((path / RECORD).read_text())
+    for name in record["files"]:
+        (path / name).write_bytes(b"another")
+        record["files"][name] = hashlib.sha256(b"another").hexdigest()
+    (path / RECORD).write_text(json.dumps(record))
+    (flaw,) = store.audit()
+    assert flaw.problems == tuple(
+        f"{path}/{name} is not what was made: its sha256 differs" for name in record["files"]
+    )
+
+
+def test_a_file_that_was_put_there_later_is_found(store: Store) -> None:
+    path = store.make("things", "key", "", fill)
+    (path / "sub" / "planted").write_text("x")
+    (flaw,) = store.audit()
+    assert flaw.problems == (f"{path}/sub/planted was put there later",)
+
+
+@pytest.mark.parametrize("record", ["{", "[]", "{}", '{"label": "x", "files": []}'])
+def test_a_damaged_record_hides_nothing_of_the_rest(record: str, store: Store) -> None:
+    store.make("things", "a", "", fill)
+    torn = store.make("things", "b", "", fill)
+    store.make("things", "c", "", fill)
+    (torn / RECORD).write_text(record)
+    assert [(flaw.key, flaw.problems) for flaw in store.audit()] == [
+        ("a", ()),
+        ("b", (f"{torn}/{RECORD} is damaged",)),
+        ("c", ()),
+    ]
 
 
 def test_a_damaged_record_is_named(store: Store) -> None:

@@ -22,6 +22,7 @@ from harness.cli import (
     stores,
     upgrade,
 )
+from harness.cli.common import complain
 from harness.errors import HarnessError
 
 app = typer.Typer(
@@ -36,6 +37,7 @@ app.add_typer(kernels.app, name="kernels")
 app.add_typer(images.app, name="images")
 app.add_typer(stores.app, name="store")
 app.add_typer(scenario.app, name="scenario")
+app.command()(stores.verify)
 history.register(app)
 nightly.register(app)
 upgrade.register(app)
@@ -69,8 +71,8 @@ def main() -> None:
     try:
         app()
     except HarnessError as error:
-        sys.stderr.write(f"harness: {error}\n")
+        complain(error)
         sys.exit(1)
     except KeyboardInterrupt:
-        sys.stderr.write("harness: interrupted\n")
+        complain("interrupted")
         sys.exit(130)

@@ -18,6 +18,7 @@ from harness.assembly import Assembly, Options
 from harness.images import catalog
 from harness.laboratory import Laboratory
 from harness.oci_limits import limits
+from harness.report.plain import clean, clean_lines
 
 Accel = Annotated[
     str, typer.Option("--accel", metavar="auto|kvm|tcg", help="What runs the guests.")
@@ -43,7 +44,7 @@ class Lines:
     def say(self, text: str) -> None:
         """Write a line."""
         with self._lock:
-            sys.stderr.write(f"{text}\n")
+            sys.stderr.write("\n".join(clean_lines(text)) + "\n")
 
     def update(self, what: str, done: int, total: int | None) -> None:
         """Show how far a download is, at most ten times a second, on a terminal only."""
@@ -54,7 +55,7 @@ class Lines:
             self._last = now
             of = f" of {total / 1e6:.1f}" if total else ""
             end = "\n" if done == total else ""
-            sys.stderr.write(f"\r\x1b[K{what}: {done / 1e6:.1f}{of} MB{end}")
+            sys.stderr.write(f"\r\x1b[K{clean(what)}: {done / 1e6:.1f}{of} MB{end}")
 
 
 @contextmanager
@@ -95,10 +96,15 @@ def laboratory(made: Assembly, *extra: str) -> Laboratory:
     return Laboratory(made, entries)
 
 
+def complain(problem: object) -> None:
+    """Write what is wrong to standard error; names and words of outside data move no cursor."""
+    sys.stderr.write("harness: " + "\n".join(clean_lines(str(problem))) + "\n")
+
+
 def show(columns: list[str], rows: list[list[str]]) -> None:
     """Print a table; plain where standard output is no terminal."""
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(clean, row))
     width = None if sys.stdout.isatty() else 200
     Console(width=width, highlight=False, markup=False).print(table)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from harness.cli.common import show
+from harness.cli.common import complain, show
 from harness.errors import UsageError
 from harness.intake import Intake, take_in_missing
 from harness.recall import LAST, find, recall
@@ -47,7 +47,7 @@ def _history(results: Path) -> Iterator[tuple[History, Intake]]:
     with History.open(results) as history:
         intake = take_in_missing(history, results)
         for problem in intake.problems:
-            sys.stderr.write(f"harness: {problem}\n")
+            complain(problem)
         yield history, intake
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.common import Accel, Adhoc, assembly, laboratory, show
+from harness.cli.common import Accel, Adhoc, assembly, complain, laboratory, show
 from harness.errors import HarnessError, UsageError
 from harness.guest.terminal import attach
 from harness.kernels import add as adding
@@ -115,7 +115,7 @@ def fetch(
                 host, _ = made.host(entry)
             except HarnessError as error:
                 failed = True
-                sys.stderr.write(f"harness: {entry.name}: {error}\n")
+                complain(f"{entry.name}: {error}")
                 continue
             typer.echo(f"{entry.name}: {host.kernel.release} ({host.kernel.origin})")
         if failed:

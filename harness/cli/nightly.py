@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from harness.cli import images, kernels
-from harness.cli.common import Lines
+from harness.cli.common import Lines, complain
 from harness.cli.history import RESULTS, Results
 from harness.errors import HarnessError, UsageError
 from harness.nightly import COULD_NOT_RUN, Plan, run_night
@@ -76,7 +75,7 @@ def nightly(
             )
             status, report = run_night(plan, Lines())
     except HarnessError as error:
-        sys.stderr.write(f"harness: {error}\n")
+        complain(error)
         raise typer.Exit(COULD_NOT_RUN) from error
     typer.echo(report, nl=False)
     raise typer.Exit(status)

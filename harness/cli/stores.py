@@ -13,13 +13,14 @@ import typer
 
 from harness import archive
 from harness.assembly import Assembly
-from harness.cli.common import assembly, laboratory, show
+from harness.cli.common import assembly, complain, laboratory, show
 from harness.cli.history import RESULTS, Results
 from harness.errors import UsageError
 from harness.images import prepare
 from harness.intake import take_in_missing
 from harness.kernels import selection
 from harness.model.hosts import HostEntry
+from harness.report.plain import clean
 from harness.results.history import History
 from harness.results.retention import KEEP_DAYS, drop_runs
 from harness.store import Entry
@@ -74,17 +75,37 @@ def gc(
 
 
 @app.command()
-def verify() -> None:
-    """Check every file of the store against what was recorded when it was made."""
+def verify(
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Remove each damaged entry: it is made anew when needed.")
+    ] = False,
+) -> None:
+    """Check every file of the store against its name and against what was recorded.
+
+    What is named by its content (packages, blobs of images) is held against its name; all else
+    against the sha256, of snapshots and empty disks the size, taken when it was made.
+    """
     with assembly() as made:
-        entries = made.store.entries()
-        problems = [problem for entry in entries for problem in made.store.verify(entry)]
-        for problem in problems:
-            sys.stderr.write(f"harness: {problem}\n")
-        if problems:
-            sys.stderr.write("harness: remove what is damaged; it is made anew when needed\n")
-            raise typer.Exit(1)
-        typer.echo(f"{len(entries)} entries intact")
+        flaws = list(made.store.audit())
+        bad = [flaw for flaw in flaws if flaw.problems]
+        for flaw in bad:
+            complain(f"{flaw.kind}/{flaw.key} ({flaw.label or 'unreadable'}) is damaged")
+            for problem in flaw.problems:
+                sys.stderr.write(f"  {clean(problem)}\n")
+            if drop:
+                made.store.drop(flaw.kind, flaw.key)
+        if not bad:
+            typer.echo(f"{len(flaws)} entries intact")
+            return
+        count = f"{len(bad)} of {len(flaws)} entries"
+        if drop:
+            complain(f"{count} were damaged and are removed; they are made anew when needed")
+        else:
+            complain(
+                f"{count} are damaged: `harness verify --drop` removes them; they are made anew "
+                "when needed"
+            )
+        raise typer.Exit(1)
 
 
 @app.command("export")

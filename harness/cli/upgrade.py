@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.common import Accel, assembly, laboratory
+from harness.cli.common import Accel, assembly, complain, laboratory
 from harness.cli.history import RESULTS, Results
 from harness.errors import HarnessError, UsageError
 from harness.kernels.catalog import parse_adhoc
@@ -109,7 +109,7 @@ def upgrade(
         with terminated_as_interrupted():
             text, status = _decided(wanted, results, accel, fail_on_changed=bool(fail_on))
     except HarnessError as error:
-        sys.stderr.write(f"harness: {error}\n")
+        complain(error)
         raise typer.Exit(Status.COULD_NOT_RUN) from error
     typer.echo(text, nl=False)
     raise typer.Exit(status)

@@ -17,6 +17,7 @@ from harness import yamlfile
 from harness.model.scenarios import Known
 from harness.results.files import write_whole
 from harness.scenarios.schema import KnownKeys
+from harness.yamlvalues import quoted
 
 FILE = "known.yaml"
 _KEY = "known"
@@ -100,7 +101,7 @@ def add(path: Path, entries: Sequence[Accepted]) -> int:
     head = ""
     if data is None:  # comments alone are no document, which could carry them
         data, head = CommentedMap(), text
-    data.setdefault(_KEY, CommentedSeq()).extend(_written(entry) for entry in new)
+    data.setdefault(_KEY, CommentedSeq()).extend(quoted(_written(entry)) for entry in new)
     out = io.StringIO(head)
     out.seek(0, io.SEEK_END)
     yaml.dump(data, out)

@@ -175,7 +175,19 @@ def test_the_store_is_listed_the_largest_first_verified_and_swept(tmp_path: Path
     (path / "f").write_bytes(b"y" * 2_000_000)
     broken = harness("store", "verify", cwd=tmp_path)
     assert broken.returncode == 1
-    assert broken.stderr.startswith(f"harness: {path}/f is not what was made: its sha256 differs\n")
+    assert broken.stderr.splitlines() == [
+        "harness: tools/large (a large one) is damaged",
+        f"  {path}/f is not what was made: its sha256 differs",
+        "harness: 1 of 2 entries are damaged: `harness verify --drop` removes them; they are made "
+        "anew when needed",
+    ]
+    store.make("kernels", "torn", "", lambda into: (into / "f").touch())
+    (tmp_path / "store" / "kernels" / "torn" / "entry.json").write_text("[]")
+    dropped = harness("verify", "--drop", cwd=tmp_path)
+    assert dropped.returncode == 1
+    assert "harness: kernels/torn (unreadable) is damaged" in dropped.stderr.splitlines()
+    assert harness("verify", cwd=tmp_path).stdout == "1 entries intact\n"
+    store.make("tools", "large", "a large one", large)
     assert harness("store", "gc", "--keep=1", cwd=tmp_path).stdout == "0 entries removed, 0 MB\n"
     assert harness("store", "gc", "--keep=0", cwd=tmp_path).stdout == "2 entries removed, 2 MB\n"
     assert store.entries() == []

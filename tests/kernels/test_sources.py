@@ -168,6 +168,29 @@ def test_a_package_that_is_gone_or_changed_leaves_no_kernel_behind(
     assert not list(store.root.glob("kernels/*"))
 
 
+def test_a_mirror_that_changed_its_mind_is_found_out_though_all_its_signatures_hold(
+    cloud: HostEntry,
+    resolver: sources.Resolver,
+    fetcher: Fetcher,
+    store: Store,
+    published: Archive,
+) -> None:
+    lock = sources.resolve(cloud, resolver)
+    file = published.root / lock.packages[0].path
+    published.add(
+        f"linux-image-{OLD}", "6.1.176-1", files={f"boot/vmlinuz-{OLD}": bzimage(OLD, 8192)}
+    )
+    published.publish()
+    assert file.is_file()
+    with pytest.raises(VerificationError, match=rf"linux-image-{OLD}.*(sha256|bytes)"):
+        sources.obtain(cloud, lock, store=store, fetcher=fetcher)
+    assert not list(store.root.glob("kernels/*"))
+    # A new lock takes it: the signature holds, so it is what the archive has now.
+    again = sources.resolve(cloud, sources.Resolver.of(fetcher, resolver.keyrings))
+    assert again.packages[0].sha256 != lock.packages[0].sha256
+    assert sources.obtain(cloud, again, store=store, fetcher=fetcher).release == OLD
+
+
 def test_a_lock_without_a_kernel_in_it_is_refused(
     cloud: HostEntry, resolver: sources.Resolver, fetcher: Fetcher, store: Store
 ) -> None:

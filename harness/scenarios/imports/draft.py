@@ -10,9 +10,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from harness.scenarios import values
+from harness.yamlvalues import quoted
 
 WATCH = "10s"
 """How long a service that has no probe is watched."""
@@ -176,19 +176,5 @@ def to_yaml(draft: Draft) -> str:
     yaml.default_flow_style = False
     yaml.indent(mapping=2, sequence=4, offset=2)
     out = io.StringIO()
-    yaml.dump({"scenarios": {draft.name: _quoted(keys)}}, out)
+    yaml.dump({"scenarios": {draft.name: quoted(keys)}}, out)
     return out.getvalue()
-
-
-def _quoted(value: object) -> object:
-    """Put what does not print into double quotes, where YAML can escape it.
-
-    Anywhere else it folds NEL (U+0085) as a line's end (YAML 1.1, b-next-line).
-    """
-    if isinstance(value, dict):
-        return {_quoted(key): _quoted(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_quoted(each) for each in value]
-    if isinstance(value, str) and not value.isprintable():
-        return DoubleQuotedScalarString(value)
-    return value
