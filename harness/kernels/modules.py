@@ -7,13 +7,17 @@ module depends on is read from the module itself: its ``.modinfo`` section holds
 
 from __future__ import annotations
 
+import gzip
 import lzma
 import re
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import zstandard
+
+from harness.errors import VerificationError
 
 NEEDED = (
     "virtio_pci",
@@ -97,15 +101,24 @@ def name_of(path: Path | str) -> str:
 
 
 def read(path: Path) -> Module:
-    """Read a module file: .ko, .ko.xz, .ko.zst or .ko.gz."""
-    content = _decompressed(path)
+    """Read a module file: .ko, .ko.xz, .ko.zst or .ko.gz.
+
+    Raises:
+        VerificationError: it is damaged.
+    """
+    try:
+        content = _decompressed(path)
+    except (lzma.LZMAError, zstandard.ZstdError, zlib.error, gzip.BadGzipFile, EOFError) as error:
+        raise VerificationError(f"{path} is no kernel module: {error}") from error
     after: tuple[str, ...] = ()
     aliases = []
     for key, value in _INFO.findall(b"\0" + content):
         if key == b"alias":
-            aliases.append(value.decode())
+            aliases.append(value.decode(errors="replace"))
         elif value:
-            after = tuple(word.replace("-", "_") for word in value.decode().split(","))
+            after = tuple(
+                word.replace("-", "_") for word in value.decode(errors="replace").split(",")
+            )
     return Module(name_of(path), content, after, tuple(aliases))
 
 
@@ -116,8 +129,6 @@ def _decompressed(path: Path) -> bytes:
     if path.suffix == ".zst":
         return zstandard.ZstdDecompressor().decompressobj().decompress(content)
     if path.suffix == ".gz":
-        import gzip
-
         return gzip.decompress(content)
     return content
 

@@ -77,8 +77,15 @@ def _signed_text(fetcher: Fetcher, directory: str, keyring: Keyring) -> bytes:
 
 
 def _parse_release(text: bytes, base: str, source: AptSource, now: datetime) -> Release:
-    fields = deb822.Release(text)
     where = f"{base}/dists/{source.suite}"
+    try:
+        fields = deb822.Release(text)
+        files = {
+            item["name"]: Expected(sha256=item["sha256"], size=int(item["size"]))
+            for item in fields.get("SHA256", [])
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise VerificationError(f"{where}: the release file cannot be read: {error}") from error
     names = {fields.get("Suite"), fields.get("Codename")}
     plain = source.suite.rstrip("/")
     if plain not in names and fields.get("Codename") != plain.partition("/")[0]:
@@ -93,10 +100,6 @@ def _parse_release(text: bytes, base: str, source: AptSource, now: datetime) -> 
             "stale; where that is meant, say `accept_expired: true` in the source of the "
             "catalog entry"
         )
-    files = {
-        item["name"]: Expected(sha256=item["sha256"], size=int(item["size"]))
-        for item in fields.get("SHA256", [])
-    }
     if not files:
         raise VerificationError(f"{where}: the release file has no SHA256 section")
     return Release(
@@ -111,7 +114,7 @@ def _expired(until: str, now: datetime) -> bool:
     """Whether a date has passed; one that cannot be read has."""
     try:
         date = email.utils.parsedate_to_datetime(until)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         return True
     return (date if date.tzinfo else date.replace(tzinfo=UTC)) < now
 

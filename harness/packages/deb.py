@@ -6,6 +6,7 @@ guest whose only user is root.
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import shutil
@@ -34,6 +35,22 @@ def merged_usr(path: PurePosixPath) -> PurePosixPath:
     return PurePosixPath("usr") / path if path.parts and path.parts[0] in _MERGED else path
 
 
+DAMAGED = (tarfile.TarError, EOFError, zlib.error, ValueError, OverflowError)
+"""What reading a damaged tar ends with; the last two of sizes and names that cannot be."""
+
+_IMPOSSIBLE = {
+    errno.EEXIST,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EPERM,
+}
+"""A directory where a file is, a name of 5,000 letters: the package's fault, not the disk's."""
+
+
 def unpack(deb: Path, into: Path, *, move: Move, keep: Keep) -> None:
     """Unpack a package's files into ``into``.
 
@@ -51,7 +68,11 @@ def unpack(deb: Path, into: Path, *, move: Move, keep: Keep) -> None:
     try:
         with _data(deb) as archive:
             unpack_tar(archive, into, move=move, keep=keep)
-    except (ArError, tarfile.TarError, EOFError, LZMAError, ZstdError, zlib.error) as error:
+    except (*DAMAGED, ArError, LZMAError, ZstdError) as error:
+        raise VerificationError(f"{deb}: not a Debian package: {error}") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
         raise VerificationError(f"{deb}: not a Debian package: {error}") from error
 
 
@@ -59,10 +80,15 @@ def unpack_tar(archive: tarfile.TarFile, into: Path, *, move: Move, keep: Keep) 
     """Unpack an open tar as :func:`unpack` does.
 
     Raises:
-        VerificationError: it reaches outside of ``into``.
+        VerificationError: it reaches outside of ``into``, or says what no file system can hold.
     """
     for member in archive:
-        _unpack_member(archive, member, into, move, keep)
+        try:
+            _unpack_member(archive, member, into, move, keep)
+        except OSError as error:
+            if error.errno not in _IMPOSSIBLE:
+                raise
+            raise VerificationError(f"{member.name!r}: {error.strerror}") from error
 
 
 @contextmanager

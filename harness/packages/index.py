@@ -52,7 +52,7 @@ class Index:
         for name, paragraphs in self._paragraphs.items():
             for paragraph in paragraphs:
                 match = re.search(rb"^Provides:(.*)$", paragraph, re.MULTILINE)
-                for item in match[1].decode().split(",") if match else ():
+                for item in match[1].decode(errors="replace").split(",") if match else ():
                     virtual = item.split("(")[0].strip().partition(":")[0]
                     providers.setdefault(virtual, []).append(name)
         return providers
@@ -86,19 +86,23 @@ class Index:
     def _newest(self, name: str, relation: Relation) -> Package | None:
         try:
             packages = [_parse(text) for text in self._paragraphs.get(name, ())]
+            fitting = [package for package in packages if _meets(package.locked.version, relation)]
+            return max(fitting, key=lambda package: Version(package.locked.version), default=None)
         except KeyError as error:
             raise VerificationError(
                 f"{self.where}: the entry of {name} has no field {error.args[0]}"
             ) from error
-        fitting = [package for package in packages if _meets(package.locked.version, relation)]
-        return max(fitting, key=lambda package: Version(package.locked.version), default=None)
+        except (ValueError, TypeError) as error:  # a size, a version, text that is not UTF-8
+            raise VerificationError(
+                f"{self.where}: the entry of {name} cannot be read: {error}"
+            ) from error
 
 
 def _name(paragraph: bytes) -> str:
     if paragraph.startswith(b"Package:"):
-        return paragraph[8:].split(b"\n", 1)[0].strip().decode()
+        return paragraph[8:].split(b"\n", 1)[0].strip().decode(errors="replace")
     match = re.search(rb"^Package:(.*)$", paragraph, re.MULTILINE)
-    return match[1].strip().decode() if match else ""
+    return match[1].strip().decode(errors="replace") if match else ""
 
 
 def _parse(paragraph: bytes) -> Package:

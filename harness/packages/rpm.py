@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import tarfile
-import zlib
 from pathlib import Path
 
 from harness import process
@@ -116,7 +115,7 @@ def unpack(package: Path, into: Path, *, move: Move, keep: Keep, scratch: Path) 
     try:
         with tarfile.open(archive, mode="r:gz") as opened:
             deb.unpack_tar(opened, into, move=move, keep=keep)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except deb.DAMAGED as error:
         raise VerificationError(f"{package}: not an rpm package: {error}") from error
     finally:
         archive.unlink()

@@ -75,7 +75,7 @@ def _primary_record(
             signature.check_detached(detached, file, keyring, what=fetcher.mirrored(url))
         try:
             records = createrepo_c.Repomd(str(file)).records
-        except createrepo_c.CreaterepoCError as error:
+        except _UNREADABLE as error:
             raise _unreadable(url, error) from error
     found = [record for record in records if record.type == "primary"]
     if len(found) != 1:
@@ -98,9 +98,13 @@ def _packages(
 
     try:
         createrepo_c.xml_parse_primary(str(primary), pkgcb=look, warningcb=_ignored, do_files=False)
-    except createrepo_c.CreaterepoCError as error:
+        return [_package(package, where) for package in found]
+    except _UNREADABLE as error:
         raise _unreadable(f"the primary metadata of {where}", error) from error
-    return [_package(package, where) for package in found]
+
+
+_UNREADABLE = (createrepo_c.CreaterepoCError, ValueError, TypeError)
+"""Of the second kind is what is not UTF-8 and an epoch that is no number, of the third None."""
 
 
 def _unreadable(what: str, error: Exception) -> VerificationError:

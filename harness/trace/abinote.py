@@ -8,6 +8,9 @@ from collections.abc import Iterator
 HEAD = 8192
 """Bytes of a file in which linkers put the note: it is of the first segment."""
 
+_SEGMENTS = 64
+"""Linkers write a dozen. A file that says more, each full of notes, would keep its reader busy."""
+
 _PT_NOTE = 4
 _NT_GNU_ABI_TAG = 1
 _LINUX = 0
@@ -46,7 +49,7 @@ def _note_segments(head: bytes) -> Iterator[tuple[int, int]]:
     wide = head[4] == 2
     (table,) = struct.unpack_from("<Q" if wide else "<I", head, 32 if wide else 28)
     entry, count = struct.unpack_from("<2H", head, 54 if wide else 42)
-    for place in range(table, table + entry * count, entry):
+    for place in range(table, table + entry * min(count, _SEGMENTS), entry):
         if wide:
             kind, _, offset, _, _, size = struct.unpack_from("<2I4Q", head, place)
         else:
