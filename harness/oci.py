@@ -16,6 +16,7 @@ from pathlib import Path
 
 from harness import process
 from harness.errors import HarnessError, ImageError, ToolError, UnavailableError, UsageError
+from harness.homes import expanded
 from harness.oci_forms import (
     Descriptor,
     Index,
@@ -100,7 +101,10 @@ def reference(text: str, *, base: Path, insecure: bool = False) -> Reference:
     elif colon and rest and transport in (Transport.OCI, Transport.DOCKER_ARCHIVE):
         place, _, tag = rest.partition(":")
         if place and text.isprintable():
-            path = (base / Path(place).expanduser()).resolve()
+            try:
+                path = (base / expanded(place)).resolve()
+            except (OSError, RuntimeError) as error:  # links in a circle, a name that is too long
+                raise UsageError(f"image {text!r}: {place} is no path: {error}") from error
             if ":" in str(path):
                 raise UsageError(
                     f"image {text!r}: skopeo takes no path with a colon, as {path} has"

@@ -23,8 +23,9 @@ def release_of(path: Path) -> str:
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
-    except OSError as error:
-        raise UsageError(f"the kernel {path} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # the latter of a name with a zero byte in it
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"the kernel {path} cannot be read: {said}") from error
     if head[_BOOT_FLAG : _BOOT_FLAG + 2] != b"\x55\xaa" or head[_MAGIC : _MAGIC + 4] != b"HdrS":
         remedy = "name the file arch/x86/boot/bzImage of a build, or a distribution's vmlinuz"
         kind = "an ELF file (vmlinux?)" if head.startswith(b"\x7fELF") else "not a bzImage"

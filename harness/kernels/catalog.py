@@ -12,6 +12,7 @@ from typing import Any
 
 from harness import defaults, yamlfile
 from harness.errors import UsageError
+from harness.homes import expanded
 from harness.kernels import bzimage
 from harness.kernels.schema import CatalogForm, KernelForm, MirrorsForm, Settings
 from harness.model.hosts import HostEntry, LocalSource
@@ -95,10 +96,10 @@ def parse_adhoc(text: str) -> HostEntry:
             raise UsageError(
                 f"--kernel {text!r}: unknown {option!r}; the only option is modules=DIR"
             )
-        modules = Path(value).expanduser().absolute()
+        modules = expanded(value).absolute()
         if not modules.is_dir():
             raise UsageError(f"--kernel {text!r}: {modules} is not a directory")
-    image = Path(path).expanduser().absolute()
+    image = expanded(path).absolute()
     bzimage.release_of(image)
     return HostEntry(
         name=name, source=LocalSource(image=image, modules=modules), flavour="", where="--kernel"

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import pydantic
 
 from harness import oci
+from harness.homes import expanded
 from harness.model.hosts import AptSource, Cgroup, Engine, LocalSource, OciSource, RpmSource, Source
 from harness.yamlfile import Text
 
@@ -81,8 +82,8 @@ class LocalForm(Form):
 
     def source(self, directory: Path) -> LocalSource:
         """Return the plain source."""
-        modules = None if self.modules is None else directory / Path(self.modules).expanduser()
-        return LocalSource(image=directory / Path(self.image).expanduser(), modules=modules)
+        modules = None if self.modules is None else directory / expanded(self.modules)
+        return LocalSource(image=directory / expanded(self.image), modules=modules)
 
 
 class OciForm(Form):

@@ -78,6 +78,18 @@ def test_without_a_program_that_every_cell_needs_the_status_is_1(
     assert lines[what].endswith(remedy)
 
 
+def test_a_qemu_without_its_sandbox_is_said_to_be(path: Path) -> None:
+    (path / "qemu-system-x86_64").write_text(
+        '#!/bin/sh\ncase "$*" in *-sandbox*) echo not enabled in this QEMU >&2; exit 1;; esac\n'
+        "echo QEMU emulator version 10.0.2\n"
+    )
+    status, lines = doctor(path)
+    assert status == 0
+    assert lines["QEMU's sandbox"].startswith("without")
+    assert "not enabled in this QEMU" in lines["QEMU's sandbox"]
+    assert lines["QEMU's sandbox"].endswith("a QEMU built with seccomp, as distributions build it")
+
+
 @pytest.mark.parametrize(
     ("program", "remedy"),
     [

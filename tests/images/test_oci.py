@@ -188,6 +188,17 @@ def test_an_image_that_a_registry_does_not_have_is_named(
     assert f"{name}: there is no such image" in one_line(caught.value)
 
 
+def test_a_path_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(UsageError, match="circle/x is no path"):
+        oci.reference("oci:circle/x", base=tmp_path)
+
+
+def test_the_home_of_nobody_is_a_name_like_any_other(tmp_path: Path) -> None:
+    found = oci.reference("oci:~nobody-of-this-name/x", base=tmp_path)
+    assert found.place == f"{tmp_path}/~nobody-of-this-name/x"
+
+
 @pytest.mark.parametrize("text", ["oci:nowhere", "docker-archive:nowhere.tar", "oci:source:other"])
 def test_a_missing_layout_or_archive_is_named(
     text: str, builder: Builder, whiteouts: Layers, tmp_path: Path

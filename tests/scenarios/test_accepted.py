@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from harness.errors import ConfigError
 from harness.model.scenarios import Known
@@ -84,3 +87,23 @@ def test_the_first_entry_makes_the_file(tmp_path: Path, text: str | None) -> Non
     assert add(path, [NEW]) == 1
     assert load(path) == (NEW,)
     assert path.read_text().count("#") == (text or "").count("#")
+
+
+@given(program=st.text(min_size=1, max_size=16), scenario=st.text(min_size=1, max_size=16))
+@example(program="\x85", scenario="\u2028 \x1b]0;x\x07")
+@example(program="!!python/object:x", scenario="- a: {b}\n&x *x #")
+@settings(max_examples=60, deadline=None)
+def test_whatever_a_guest_calls_its_programs_comes_back_as_it_was(
+    program: str, scenario: str
+) -> None:
+    entry = Accepted(
+        known=Known(kernels="5.10", reason="r", syscall="clone3", program=program),
+        scenario=scenario,
+        image="i",
+    )
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / FILE
+        path.write_text(TEXT)
+        assert add(path, [entry]) == 1
+        assert load(path)[-1] == entry
+        assert path.read_text().startswith("# What we live with.")
