@@ -6,7 +6,7 @@ namespace), root if it has it, all capabilities, and every file but those that t
 (Landlock, Linux 5.13: landlock(7)). Each step that this kernel or this user cannot take is left
 out, and ``harness doctor`` says so; nothing here needs root.
 
-Run by ``python -I -S``: the standard library only, and little of it.
+Run by ``python -I -S`` before each guest: the standard library only, and what of it loads fast.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import os
 import resource
 import stat
 import struct
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _PATH_BENEATH = 1
@@ -46,26 +47,67 @@ _DEVICES = {
     "/dev/kvm": READ_FILE | WRITE_FILE | IOCTL_DEV,
 }
 
+END = "--"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def enter(jail: Mapping[str, Any]) -> None:
-    """Confine this process, and all that it starts, for good.
+def words(
+    *,
+    data: int,
+    directory: str,
+    user: int | None = None,
+    groups: Sequence[int] = (),
+    programs: Sequence[str] = (),
+    read: Sequence[int] = (),
+    write: Sequence[int] = (),
+) -> list[str]:
+    """Return a jail as the arguments that :func:`enter` takes.
 
-    ``user`` and ``groups``: whom to become, where this is root. ``directory``: all that may be
-    written by name. ``programs``: directories to read beside the system's. ``read`` and ``write``:
-    descriptors of files that are opened again. ``data``: bytes of memory that are not shared.
+    Args:
+        data: Bytes of memory that are not shared.
+        directory: All that may be written by name.
+        user: Whom to become; None: nobody else.
+        groups: The groups of that user.
+        programs: Directories to read beside the system's.
+        read: Descriptors of files that are opened again, to be read.
+        write: The same, to be written.
     """
+    pairs: list[tuple[str, object]] = [("data", data), ("directory", directory)]
+    if user is not None:
+        pairs.append(("user", user))
+    for name, values in (
+        ("group", groups),
+        ("program", programs),
+        ("read", read),
+        ("write", write),
+    ):
+        pairs += [(name, value) for value in values]
+    return [*(f"{name}={value}" for name, value in pairs), END]
+
+
+def enter(argv: Sequence[str]) -> list[str]:
+    """Confine this process, and all that it starts, for good; return what follows the jail.
+
+    ``argv`` is what :func:`words` gave and, behind it, anything.
+    """
+    told: dict[str, list[str]] = {"user": [], "group": [], "program": [], "read": [], "write": []}
+    end = argv.index(END)
+    for word in argv[:end]:
+        name, _, value = word.partition("=")
+        told.setdefault(name, []).append(value)
+    data = int(told["data"][0])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_DATA, (jail["data"], jail["data"]))
+    resource.setrlimit(resource.RLIMIT_DATA, (data, data))
     leave_network()
     _drop_capabilities()
-    if jail["user"] is not None:
-        os.setgroups(jail["groups"])
-        os.setgid(jail["user"])
-        os.setuid(jail["user"])
+    for user in map(int, told["user"]):
+        os.setgroups([int(group) for group in told["group"]])
+        os.setgid(user)
+        os.setuid(user)
     _libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
-    _landlock(jail["directory"], jail["programs"], jail["read"], jail["write"])
+    read, write = ([int(number) for number in told[name]] for name in ("read", "write"))
+    _landlock(told["directory"][0], told["program"], read, write)
+    return list(argv[end + 1 :])
 
 
 def leave_network() -> bool:
@@ -114,13 +156,13 @@ def _landlock(
 
 
 def _allow(ruleset: int, path: str, wanted: int) -> None:
-    with suppress(OSError):
+    try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        try:
-            directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
-            _add(ruleset, descriptor, wanted if directory else wanted & _OF_A_FILE)
-        finally:
-            os.close(descriptor)
+    except OSError:  # not every machine has each of them
+        return
+    directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+    _add(ruleset, descriptor, wanted if directory else wanted & _OF_A_FILE)
+    os.close(descriptor)
 
 
 def _add(ruleset: int, descriptor: int, wanted: int) -> None:

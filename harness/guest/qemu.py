@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from harness.errors import GuestDied, GuestTimeout
-from harness.guest import emulator, handover, supervise
+from harness.guest import emulator, handover, jail, supervise
 from harness.guest.emulator import Features
 from harness.guest.handover import Handover
 from harness.model.hosts import Accelerator, Host
@@ -329,9 +328,9 @@ def _spawn(
         user = handover.user_for(program, machine.accelerator, directory)
         handed = Handover(stack=stack, user=user)
         words = arguments(machine, directory, handed)
-        jail = _jail(machine, program, directory, handed)
+        confined = _jail(machine, program, directory, handed)
         child = subprocess.Popen(
-            [sys.executable, "-I", "-S", supervise.__file__, jail, *words],
+            [sys.executable, "-I", "-S", supervise.__file__, *confined, *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -343,20 +342,18 @@ def _spawn(
         yield child
 
 
-def _jail(machine: Machine, program: Path, directory: Path, handed: Handover) -> str:
-    """Return what :func:`harness.guest.jail.enter` is told, as JSON."""
+def _jail(machine: Machine, program: Path, directory: Path, handed: Handover) -> list[str]:
+    """Return what :func:`harness.guest.jail.enter` is told."""
     home = program.parent.parent
-    return json.dumps(
-        {
-            "user": handed.user,
-            "groups": handover.groups(machine.accelerator),
-            "directory": str(directory),
-            # A QEMU that its user installed has its firmware beside it.
-            "programs": [str(home if home != Path("/") else program)],
-            "read": handed.read,
-            "write": handed.write,
-            "data": (machine.host.memory << 20) + _OVERHEAD,
-        }
+    return jail.words(
+        data=(machine.host.memory << 20) + _OVERHEAD,
+        directory=str(directory),
+        user=handed.user,
+        groups=handover.groups(machine.accelerator),
+        # A QEMU that its user installed has its firmware beside it.
+        programs=[str(home if home != Path("/") else program)],
+        read=handed.read,
+        write=handed.write,
     )
 
 

@@ -1,17 +1,15 @@
 """Run a program as a child that does not outlive whoever holds the other end of stdin.
 
-Started as ``python -I -S supervise.py JAIL PROGRAM ARGS``; JAIL is what :func:`jail.enter` takes,
-as JSON. A parent-death signal would follow the thread that forked, not the process, and a guest
+Started as ``python -I -S supervise.py JAIL PROGRAM ARGS``; JAIL is of :func:`jail.words`. A
+parent-death signal would follow the thread that forked, not the process, and a guest
 started by a pool's thread would die with that thread; a pipe has no such trap, and it also notices
 SIGKILL of the harness.
 """
 
-import json
 import os
 import select
 import signal
 import sys
-from pathlib import Path
 
 _GROUPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -24,9 +22,8 @@ def main(argv: list[str]) -> int:
     for number in _GROUPS:
         signal.signal(number, signal.SIG_IGN)
     devnull = os.open(os.devnull, os.O_RDONLY)
-    confined, *words = argv
+    words = jail.enter(argv)
     try:
-        jail.enter(json.loads(confined))
         child = os.posix_spawn(
             words[0],
             words,
@@ -49,5 +46,6 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.path.append(str(Path(__file__).parents[2]))  # which -I leaves out
+    # Which -I leaves out; pathlib would take longer to load than all of this.
+    sys.path.append(__file__.removesuffix("harness/guest/supervise.py"))
     sys.exit(main(sys.argv[1:]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -46,17 +45,11 @@ def start(directory: Path) -> Start:
     def started(
         *words: str, read: Sequence[int] = (), write: Sequence[int] = (), data: int = 1 << 30
     ) -> subprocess.Popen[str]:
-        spec = {
-            "user": user,
-            "groups": [],
-            "directory": str(directory),
-            "programs": [],
-            "read": read,
-            "write": write,
-            "data": data,
-        }
+        confined = jail.words(
+            data=data, directory=str(directory), user=user, read=read, write=write
+        )
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", supervise.__file__, json.dumps(spec), *words],
+            [sys.executable, "-I", "-S", supervise.__file__, *confined, *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

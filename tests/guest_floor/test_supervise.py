@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -10,20 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.guest import supervise
+from harness.guest import jail, supervise
 
-JAIL = json.dumps(
-    {
-        "user": None,
-        "groups": [],
-        "directory": "/nonexistent",
-        "programs": [],
-        "read": [],
-        "write": [],
-        "data": 1 << 30,
-    }
-)
-SUPERVISED = [sys.executable, "-I", "-S", supervise.__file__, JAIL]
+JAIL = jail.words(data=1 << 30, directory="/nonexistent")
+SUPERVISED = [sys.executable, "-I", "-S", supervise.__file__, *JAIL]
 
 
 def ends(pid: int, within: float = 20) -> bool:
