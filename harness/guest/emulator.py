@@ -69,7 +69,10 @@ def sandbox_problem() -> str:
     machine = ("-machine", "none", "-nodefaults", "-no-user-config", "-display", "none")
     words = [program(), *machine, "-S", "-monitor", "stdio", "-sandbox", SANDBOX]
     try:
-        process.run(words, limit=_LIMIT, stdin=b"quit\n")
+        done = process.run(words, limit=_LIMIT, stdin=b"quit\n", check=False)
     except HarnessError as error:
         return str(error)
-    return ""
+    if done.status == 0:
+        return ""
+    said = done.stderr.decode(errors="backslashreplace").strip().splitlines()
+    return said[-1].removeprefix(f"{PROGRAM}: ") if said else f"status {done.status}"

@@ -127,7 +127,11 @@ def _decompressed(path: Path) -> bytes:
     if path.suffix == ".xz":
         return lzma.decompress(content)
     if path.suffix == ".zst":
-        return zstandard.ZstdDecompressor().decompressobj().decompress(content)
+        decompressor = zstandard.ZstdDecompressor().decompressobj()
+        plain = decompressor.decompress(content)
+        if not decompressor.eof:
+            raise EOFError("it is cut short")
+        return plain
     if path.suffix == ".gz":
         return gzip.decompress(content)
     return content
