@@ -6,10 +6,11 @@ import io
 import tarfile
 
 import pytest
-from fuzz.targets import MODULE, PACKAGES, PRIMARY, RELEASE, TARGETS, a_tar, an_ar
+from fuzz.targets import FILE, INSPECT, MODULE, PACKAGES, PRIMARY, RELEASE, TARGETS, a_tar, an_ar
 
 from harness.errors import HarnessError, VerificationError
 from harness.homes import expanded
+from harness.scenarios.imports.from_inspect import from_inspect
 from harness.trace.abinote import HEAD, asked_for
 
 FINDS = {
@@ -44,6 +45,13 @@ def long_named() -> bytes:
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as made:
         made.addfile(tarfile.TarInfo("x" * 5000))
     return out.getvalue()
+
+
+@pytest.mark.parametrize("size", ["0", "9" * 19, "9" * 5000])
+def test_a_tmpfs_of_an_impossible_size_is_left_out_and_said_to_be(size: str) -> None:
+    data = INSPECT.replace(b"size=1k", f"size={size}".encode())
+    draft = from_inspect(data, FILE)
+    assert f"option size={size} of the tmpfs at /t" in draft.left_out
 
 
 def test_a_module_whose_words_are_not_utf_8_is_read() -> None:

@@ -118,8 +118,8 @@ class Draft:
         keys: dict[str, object] = {"tmpfs": True}
         for option in filter(None, options.split(",")):
             name, _, value = option.partition("=")
-            if name == "size" and re.fullmatch(r"\d+[kmgt]?", value, re.IGNORECASE):
-                keys["size"] = size(int(values.size(value)))
+            if name == "size" and (known := _bytes(value)):
+                keys["size"] = size(known)
             elif name == "mode" and re.fullmatch(r"0?[0-7]{3,4}", value):
                 keys["mode"] = value
             elif name == "ro":
@@ -143,6 +143,14 @@ class Draft:
             keys["timeout"] = f"{60 + round(start)}s"
         keys["watch"] = WATCH if ready is None else WATCH_READY
         self.put("service", keys)
+
+
+def _bytes(text: str) -> int:
+    """Return the bytes of a tmpfs, 0 for what no scenario takes: none, too many, a percentage."""
+    try:
+        return int(values.size(text))
+    except ValueError:
+        return 0
 
 
 def size(number: int) -> int | str:
