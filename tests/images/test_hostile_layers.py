@@ -93,7 +93,7 @@ CASES = {
         ),
         seen=(
             "lost+found rootfs ./escaped-absolute ./escaped-link ./escaped-up "
-            "./etc/escaped-turned ./tmp/escaped-root inner "
+            "./etc/escaped-turned ./tmp/escaped-root inner"
             "block special file fe 0 character special file 1 b fifo 0 0"
         ),
     ),
@@ -101,6 +101,7 @@ CASES = {
         layers=WHITEOUTS,
         look="ls /mnt/image && ls -d /mnt /etc /mnt/out /mnt/scratch",
         seen="lost+found rootfs /etc /mnt /mnt/out /mnt/scratch",
+        refused=r"image whiteouts: layer 2 \(sha256:\w+\) cannot be unpacked",
     ),
     "hard link out": Case(
         layers=[stolen(link="../../../../etc/passwd")],
