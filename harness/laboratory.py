@@ -254,6 +254,7 @@ class Laboratory:
 
         Without ``traced`` it runs untouched by the recording of system calls.
         """
+        scenario = self.asked(scenario)
         blank = not_run(id, scenario, image, entry)
         if not self.applies(scenario.kernels, entry):
             return replace(blank, reason=f"the scenario is for kernels {scenario.kernels}")
@@ -266,6 +267,14 @@ class Laboratory:
             return replace(blank, verdict=Verdict.FAILED, reason=str(error))
         except HarnessError as error:
             return unavailable(blank, error)
+
+    def asked(self, scenario: Scenario) -> Scenario:
+        """Return a scenario with what the session's options add to it."""
+        spec = scenario.container
+        more = tuple(cap for cap in self.assembly.options.cap_add if cap not in spec.cap_add)
+        if not more:
+            return scenario
+        return replace(scenario, container=replace(spec, cap_add=(*spec.cap_add, *more)))
 
     def request_for_shell(self, entry: HostEntry, image: str) -> Request:
         """Return a request for a container that only waits.
@@ -297,13 +306,8 @@ class Laboratory:
         Raises:
             HarnessError: host or image cannot be had.
         """
-        options, spec = self.assembly.options, scenario.container
-        engine = spec.engine or entry.engine
-        if engine is not entry.engine:
-            entry = replace(entry, engine=engine, seccomp="")
-        if options.cap_add:
-            spec = replace(spec, cap_add=(*spec.cap_add, *options.cap_add))
-            scenario = replace(scenario, container=spec)
+        options, scenario = self.assembly.options, self.asked(scenario)
+        entry = with_engine(scenario, entry)
         ready = self.ready(entry)
         prepared = self.image(image) if image else NO_IMAGE
         slot = disk = self.assembly.apparatus.slot(prepared.slot)
@@ -326,6 +330,12 @@ class Laboratory:
             scale=SCALE[ready.machine.accelerator],
             log=log,
         )
+
+
+def with_engine(scenario: Scenario, entry: HostEntry) -> HostEntry:
+    """Return a host with the engine that a scenario asks for, if it asks for one."""
+    engine = scenario.container.engine or entry.engine
+    return entry if engine is entry.engine else replace(entry, engine=engine, seccomp="")
 
 
 def unavailable(blank: Observation, error: HarnessError) -> Observation:

@@ -13,11 +13,11 @@ LAST = "last"
 """The newest run that came to its end."""
 
 
-def find(results: Path, name: str) -> str:
+def find(results: Path, name: str, *, besides: str = "") -> str:
     """Return what :func:`recall` takes: a run's id, or its directory.
 
     ``name`` is an id, the beginning of one that no other has, a directory, or ``last``, for
-    which the answer is empty where there is no run.
+    which the answer is empty where there is no run. ``besides`` is an id that is not the last.
 
     Raises:
         UsageError: there is no such run, or more than one.
@@ -28,7 +28,8 @@ def find(results: Path, name: str) -> str:
     refs = find_runs(results)
     known = _known(results)
     if name == LAST:
-        return max((*known, *(ref.path.name for ref in refs if ref.completed)), default="")
+        ended = {*known, *(ref.path.name for ref in refs if ref.completed)} - {besides}
+        return max(ended, default="")
     found = sorted(id for id in {*known, *(ref.path.name for ref in refs)} if id.startswith(name))
     if not found:
         raise UsageError(f"there is no run {name!r} in {results}: `harness history` lists them")

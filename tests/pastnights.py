@@ -40,7 +40,7 @@ def record(
     """Write the run of a night that came to its end; return its id."""
     id = run_id(number)
     began = FIRST + timedelta(days=number)
-    run = RunDir.join(results / id)
+    run = RunDir.join(results / id, RunMeta())
     for each in cells:
         run.write_cell(each)
     facts: dict[str, Any] = {

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,12 +24,29 @@ if TYPE_CHECKING:
     from harness.plugin.reports import Gathered
 
 _LISTENER = "kernels-listener"
-_PLANNED = pytest.StashKey[tuple[str, float, str]]()
+_PLANNED = pytest.StashKey[tuple[str, float, str, dict[str, Any]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options; ``harness.plugin.settings`` reads them."""
     settings.declare(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> None:
+    """Let a run that is resumed go on as it was begun, before anything looks at the options."""
+    if not any(word.partition("=")[0] == "--resume" for word in args):
+        return
+    from harness.errors import UsageError
+    from harness.plugin.resuming import expand
+
+    try:
+        expand(args, early_config, early_config.known_args_namespace)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from error
+    early_config.known_args_namespace = parser.parse_known_args(args, copy(early_config.option))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -50,7 +68,21 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if settings.given(session.config):
         from harness.plugin.session import session_of
 
-        session_of(session.config)
+        session_of(session.config).claim()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
+    """Take up the run that is resumed as soon as it is known what the workers would run."""
+    if not node.config.getoption("resume"):
+        return
+    from harness.errors import HarnessError
+    from harness.plugin.session import session_of
+
+    try:
+        session_of(node.config).take_up(ids)
+    except HarnessError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 @pytest.hookimpl(wrapper=True)
@@ -187,7 +219,7 @@ def pytest_runtest_makereport(
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker where its cells are recorded: all workers share one run."""
     results = str(settings.results_of(node.config))
-    plan = (results, time.time(), secrets.token_hex(2))
+    plan = (results, time.time(), secrets.token_hex(2), settings.begun(node.config))
     node.workerinput["kernels_run"] = node.config.stash.setdefault(_PLANNED, plan)
 
 

@@ -49,9 +49,16 @@ class Earlier:
 
 
 def earlier_of(
-    results: Path, name: str, causes: Callable[[], Sequence[KnownCause]], *, anyway: bool
+    results: Path,
+    name: str,
+    causes: Callable[[], Sequence[KnownCause]],
+    *,
+    anyway: bool,
+    own: str = "",
 ) -> Earlier | None:
     """Return the run to compare with; None: none is asked for.
+
+    ``own`` is the id of the session's run where that was begun before.
 
     Raises:
         UsageError: there is no such run.
@@ -60,6 +67,7 @@ def earlier_of(
     if not name:
         return None
     try:
-        return Earlier(results=results, found=find(results, name), anyway=anyway, causes=causes)
+        found = find(results, name, besides=own)
+        return Earlier(results=results, found=found, anyway=anyway, causes=causes)
     except UsageError as error:
         raise UsageError(f"--compare-run: {error}") from error

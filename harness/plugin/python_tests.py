@@ -21,7 +21,8 @@ from harness.model import scenarios
 from harness.model.hosts import HostEntry
 from harness.model.observations import Observation, Verdict
 from harness.model.scenarios import Scenario
-from harness.plugin.reports import BARE, attach, cell_report, facts
+from harness.plugin.record import BARE
+from harness.plugin.reports import attach, cell_report, facts
 from harness.plugin.session import Session, session_of
 from harness.report.failure import failure_text
 from harness.scenarios.held import COMMAND_TIMEOUT, Held, Result, held, scenario_of

@@ -33,7 +33,10 @@ def repeats_of(session: Session, cell: CellItem, first: Observation) -> tuple[Ob
     """Run a cell as often again as is asked for; not at all if nothing could be learnt."""
     if first.verdict not in RAN:
         return ()
-    return tuple(once_more(session, again) for again in _wanted(session, cell))
+    had = session.resumed.repeats(cell.nodeid) if session.resumed else {}
+    return tuple(
+        had.get(again.number) or once_more(session, again) for again in _wanted(session, cell)
+    )
 
 
 def once_more(session: Session, again: Again) -> Observation:

@@ -5,10 +5,8 @@ A cell's observation travels on its pytest report, so that a controller of xdist
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable
-from dataclasses import dataclass
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +19,16 @@ from harness.model.scenarios import Known, Scenario
 from harness.plugin import settings
 from harness.plugin.compared import Compared
 from harness.plugin.knowledge import applying
+from harness.plugin.record import record_of
 from harness.plugin.remembering import remember
 from harness.plugin.session import SESSION, Session
 from harness.plugin.terminal import accelerator_line, places_line, seconds_line, write
 from harness.plugin.writing import write_reports
 from harness.report.junit import properties
+from harness.results import resuming
 from harness.results.codec import decode, encode
 from harness.results.meta import ImageFacts, KernelFacts, RunMeta
-from harness.results.runs import RunDir, utc_now
+from harness.results.runs import RunDir
 from harness.scenarios.causes import own_files
 from harness.verdicts.known import Judgement
 from harness.verdicts.outcome import FAILED_STATUS, Outcome, exit_status, outcome_of
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from harness.report.matrix import Matrix
 
 ATTRIBUTE = "kernels_cells"
-BARE = "(none)"
-"""In the place of an image's name: a guest without a container."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,13 +120,15 @@ class Gathered:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.cells: list[CellReport] = []
-        self.started = utc_now()
         self._fresh: list[CellReport] = []
         self.problem = ""
         self.besides = 0
         """Tests that failed and are no cells."""
         self.forgotten = ""
         """What keeps the run out of the history."""
+        self.left = 0
+        """Cells that the run was to have and has not."""
+        self._stopped = False
         self.compared = Compared(config.stash.get(SESSION, None))
         self._own = settings.OPENED in config.stash
         """Whether cells run in this process, which then says itself what it uses."""
@@ -236,6 +236,9 @@ class Gathered:
             reporter.write_line(f"not wholly recorded: {self.problem}")
         elif run is not None:
             reporter.write_line(f"recorded in {run.path}; for a browser: report.html")
+        if self.left:
+            cells = "1 cell is" if self.left == 1 else f"{self.left} cells are"
+            reporter.write_line(f"{cells} missing: `pytest --resume` continues this run")
         if self.forgotten:
             reporter.write_line(f"not in the history: {self.forgotten}")
 
@@ -252,38 +255,21 @@ class Gathered:
             session.exitstatus = status
         if run is None:
             return
+        self._stopped = bool(session.shouldstop or session.shouldfail)
         self._recording(lambda: run.finish(self._meta(run), matrix.counts, int(session.exitstatus)))
         self._recording(run.announce)
+        self.left = len(resuming.left(run, self._meta(run)))
         self.forgotten = remember(run.path)
         self._recording(lambda: write_reports(run.path, self.config.getoption("report")))
         if self.problem and int(session.exitstatus) == int(pytest.ExitCode.OK):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _meta(self, run: RunDir) -> RunMeta:
-        columns = sorted(self.cells, key=lambda cell: cell.column)
-        kernels = {cell.kernel.name: cell.kernel for cell in columns}
-        images = {cell.image.name: cell.image for cell in self.cells if cell.image.name != BARE}
-        environments = [c.observation.environment for c in self.cells if c.observation.environment]
-        used = next((cell for cell in self.cells if cell.accelerator), None)
-        return RunMeta(
-            id=run.path.name,
-            started=self.started,
-            night=self.config.getoption("night"),
-            failed_besides=self.besides,
-            command=("pytest", *map(str, self.config.invocation_params.args)),
-            rootdir=str(self.config.rootpath),
-            harness=version("pytest-kernels"),
-            python=platform.python_version(),
-            qemu=environments[0].qemu if environments else "",
-            accelerator=used.accelerator if used else "",
-            accelerator_why=used.accelerator_why if used else "",
-            kernels=tuple(kernels.values()),
-            images=tuple(images.values()),
-            cells=tuple(cell.observation.id for cell in sorted(self.cells, key=_row)),
-            known={c.observation.id: c.known.entry for c in self.cells if c.known.entry},
-            causes=tuple(map(str, own_files(*settings.causes_of(self.config)))),
-            stale={c.observation.id: c.known.stale for c in self.cells if c.known.stale},
-        )
+        cells = sorted(self.cells, key=_row)
+        begun = resuming.read(run.path)
+        causes = tuple(map(str, own_files(*settings.causes_of(self.config))))
+        begun = replace(begun, causes=causes)
+        return record_of(begun, cells, besides=self.besides, stopped=self._stopped)
 
 
 def _row(cell: CellReport) -> int:

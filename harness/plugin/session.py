@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,9 +28,11 @@ from harness.plugin.across import earlier_of
 from harness.plugin.comparing import comparing_of
 from harness.plugin.knowledge import Knowledge, judged
 from harness.plugin.repeating import Again, once_more, repeats_of
-from harness.plugin.signals import terminated_as_interrupted
+from harness.plugin.resuming import resumed_of
+from harness.plugin.signals import terminated_as_interrupted, terminated_with_parent
 from harness.plugin.terminal import TerminalProgress, accelerator_line, places_line
 from harness.results.meta import ImageFacts, KernelFacts, RunMeta
+from harness.results.resuming import taking_part
 from harness.results.runs import RunDir, new_run_id
 from harness.scenarios.ahead import Ahead, awaited
 from harness.scenarios.causes import own_files
@@ -98,11 +100,13 @@ class Session:
         self.knowledge = Knowledge(directories, own_files(*settings.causes_of(config)))
         self.wanted = settings.wanted(config)
         self.comparing = comparing_of(self, self.wanted)
+        self.resumed = resumed_of(config)
         self.earlier = earlier_of(
             settings.results_of(config),
             self.wanted.compare_run,
             lambda: self.knowledge.causes,
             anyway=self.wanted.anyway,
+            own=self.resumed.run.path.name if self.resumed else "",
         )
         self.run: RunDir | None = None
         self.places: dict[str, int] = {}
@@ -178,13 +182,16 @@ class Session:
         ]
         # Under xdist the controller decides what runs next, so nothing can run ahead.
         worker = hasattr(self.config, "workerinput")
+        ids = tuple(cell.nodeid for cell in cells)
         if worker:
-            self._join_run()
+            self._join_run(ids)
         else:
-            self._open_run(guests=bool(applying) or len(cells) < len(items))
+            self._open_run(ids, guests=bool(applying) or len(cells) < len(items))
             self._prepare(applying)
         jobs = [] if worker else [(cell.nodeid, self._job(cell)) for cell in cells]
-        with terminated_as_interrupted():
+        held = taking_part(self.run.path) if self.run else nullcontext()
+        bound = terminated_with_parent() if worker else nullcontext()
+        with held, terminated_as_interrupted(), bound:
             self._ahead = Ahead(jobs, self._workers())
             try:
                 yield
@@ -209,24 +216,54 @@ class Session:
         wanted = self.assembly.options.guests
         return int(wanted) if wanted.isdecimal() else 2 * len(os.sched_getaffinity(0))
 
-    def _open_run(self, *, guests: bool) -> None:
+    def _open_run(self, ids: tuple[str, ...], *, guests: bool) -> None:
         try:
             if guests:
                 _ = self.assembly.apparatus  # QEMU's absence is said once, not of each cell
                 why = accelerator.obstacle()
                 if self.assembly.options.accelerator == "kvm" and why:
                     raise UsageError(f"--accel=kvm: KVM does not work here: {why}")
-            self.run = RunDir.create(settings.results_of(self.config), RunMeta())
+            if self.resumed is None:
+                meta = RunMeta(**settings.begun(self.config), cells=ids)
+                self.run = RunDir.create(settings.results_of(self.config), meta)
+            else:
+                self.take_up(ids)
+                self.run = self.resumed.run
             self.config.stash[settings.OPENED] = True
         except HarnessError as error:
             raise pytest.UsageError(str(error)) from error
 
-    def _join_run(self) -> None:
-        results, started, suffix = getattr(self.config, "workerinput")[RUN]  # noqa: B009 - xdist's
+    def claim(self) -> None:
+        """Let no other session take up the run that this one resumes; workers share it.
+
+        Raises:
+            pytest.UsageError: it goes on in another process.
+        """
+        if self.resumed is None or hasattr(self.config, "workerinput"):
+            return
         try:
-            self.run = RunDir.join(
-                Path(results) / new_run_id(datetime.fromtimestamp(started, UTC), suffix)
-            )
+            self.resumed.claim(self.config)
+        except HarnessError as error:
+            raise pytest.UsageError(str(error)) from error
+
+    def take_up(self, ids: Collection[str]) -> None:
+        """Take up the run that is resumed, and say so; ``ids`` are those of the items selected.
+
+        Raises:
+            UsageError: some of the run's cells are not selected.
+            StoreError: it is not writable.
+        """
+        said = self.resumed.begin(ids) if self.resumed else ""
+        if said:
+            self.progress.say(said)
+
+    def _join_run(self, ids: tuple[str, ...]) -> None:
+        results, began, suffix, begun = getattr(self.config, "workerinput")[RUN]  # noqa: B009 - xdist's
+        at = datetime.fromtimestamp(began, UTC)
+        id = self.resumed.run.path.name if self.resumed else new_run_id(at, suffix)
+        meta = RunMeta(**begun, cells=ids, started=at.isoformat(timespec="seconds"))
+        try:
+            self.run = RunDir.join(Path(results) / id, meta)
         except HarnessError as error:  # a worker that ended here would be a crash to xdist
             self._broken = error
 
@@ -269,12 +306,14 @@ class Session:
 
     def _observe(self, cell: CellItem) -> Observation:
         run = self.recorded()
-        log = run.console_path(cell.nodeid)
-        observation = self.laboratory.observe(
-            cell.nodeid, cell.scenario, cell.image, cell.entry, log
-        )
-        self.refuse_when_ended()
-        run.write_cell(observation)
+        observation = self.resumed.kept(self, cell) if self.resumed else None
+        if observation is None:
+            log = run.console_path(cell.nodeid)
+            observation = self.laboratory.observe(
+                cell.nodeid, cell.scenario, cell.image, cell.entry, log
+            )
+            self.refuse_when_ended()
+            run.write_cell(observation)
         self.recorded_cells.append((cell, observation))
         self.repeats[cell.nodeid] = repeats_of(self, cell, observation)
         return observation

@@ -16,6 +16,8 @@ ENOSYS = "enosys"
 """Of --fail-on: an ENOSYS that is not known, whatever became of the program."""
 FAIL_ON = ("broken", "degraded", "changed", ENOSYS)
 DEFAULT_DIRS = ("scenarios",)
+LATEST = "latest"
+"""Of --resume: the run that began, or was resumed, last."""
 ACCELERATORS = ("auto", "kvm", "tcg")
 BENCH = pytest.StashKey[Any]()
 """Of an item: the guests of a Python test, while it has any."""
@@ -91,6 +93,16 @@ def declare(parser: pytest.Parser) -> None:
         metavar="DIR",
         default=None,
         help="where runs are recorded (default: results below the rootdir)",
+    )
+    add(
+        "--resume",
+        metavar="RUN",
+        nargs="?",
+        const=LATEST,
+        default="",
+        help="continue an interrupted run, given as --resume=RUN by its id or the beginning of it "
+        "(default: the newest), with the cells that are missing; it goes on as it was begun, with "
+        "the options given now besides",
     )
     add(
         "--night",
@@ -217,7 +229,7 @@ def cell_name(scenario: str, image: str, kernel: str) -> str:
 def given(config: pytest.Config) -> bool:
     """Tell whether an option says that cells are wanted."""
     what = ("kernels", "kernel", "image", "seccomp", "cap_add", "cold_boot")
-    names = (*what, "baseline", "compare_run", "repeat")
+    names = (*what, "baseline", "compare_run", "repeat", "resume")
     return any(config.getoption(name) for name in names) or any(
         config.getoption(name) != "auto" for name in ("accel", "guests")
     )
@@ -287,5 +299,19 @@ def _image_limits(words: list[str]) -> Limits:
 
 def results_of(config: pytest.Config) -> Path:
     """Return the directory that runs are recorded in."""
-    given = config.getoption("results")
+    return results_below(config, config.getoption("results"))
+
+
+def results_below(config: pytest.Config, given: str | None) -> Path:
+    """Return the directory that ``--results`` means, also before options are parsed."""
     return config.invocation_params.dir / given if given else config.rootpath / "results"
+
+
+def begun(config: pytest.Config) -> dict[str, Any]:
+    """Return how a session was begun, in values that reach xdist's workers."""
+    return {
+        "command": ("pytest", *map(str, config.invocation_params.args)),
+        "directory": str(config.invocation_params.dir),
+        "rootdir": str(config.rootpath),
+        "night": bool(config.getoption("night")),
+    }

@@ -59,6 +59,8 @@ class RunMeta:
     night: bool = False
     """Whether it is one of the nightly runs, which are compared with each other."""
     command: tuple[str, ...] = ()
+    directory: str = ""
+    """Where the command was given: paths in it are relative to it."""
     rootdir: str = ""
     harness: str = ""
     python: str = ""
@@ -76,8 +78,11 @@ class RunMeta:
     failed_besides: int = 0
     """Tests that failed and are no cells, or whose cell could not be recorded."""
     exit_status: int | None = None
+    stopped: bool = False
+    """Whether the session was to stop before all that it selected had run (``-x``)."""
     cells: tuple[str, ...] = ()
-    """Ids of the cells in the order of collection; written when the run ends."""
+    """Ids of the cells in the order of collection: from the beginning those of scenarios, whether
+    they are there yet or not; what Python tests did joins them when the run ends."""
     known: dict[str, Known] = field(default_factory=dict)
     """Id of a cell to the known difference that says that it fails."""
     stale: dict[str, tuple[Known, ...]] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,8 +89,10 @@ class RunDir:
         return run
 
     @classmethod
-    def join(cls, path: Path) -> RunDir:
+    def join(cls, path: Path, meta: RunMeta) -> RunDir:
         """Take part in a run whose id was chosen elsewhere; whoever comes first makes it.
+
+        ``meta`` is what there is to say of it at its beginning, for the one who does.
 
         Raises:
             StoreError: it is not writable or has no room.
@@ -99,29 +101,19 @@ class RunDir:
         with translated(path):
             (path / _CELLS).mkdir(parents=True, exist_ok=True)
             (path / _CONSOLES).mkdir(exist_ok=True)
-        return cls(path)
+        run = cls(path)
+        if not (path / RECORD).exists():  # who else comes first writes the same
+            run.write_meta(replace(meta, id=path.name))
+            run.announce()
+        return run
 
     def announce(self) -> None:
         """Let ``latest`` point to this run."""
         link_whole(self.path.parent / LATEST, self.path.name)
 
-    @classmethod
-    def resume(cls, path: Path) -> RunDir:
-        """Take up a run that was cut off: the cells it has are kept, new ones join them.
-
-        Raises:
-            StoreError: there is no run at ``path``, its run.json is unreadable, or it is
-                not writable.
-        """
-        run = cls(path.resolve())
-        meta = replace(run.read_meta(), finished="", exit_status=None)
-        for directory in (run.path / _CELLS, run.path / _CONSOLES):
-            with translated(directory):
-                directory.mkdir(exist_ok=True)
-                sweep(directory)
-        run.write_meta(replace(meta, resumed=(*meta.resumed, utc_now())))
-        link_whole(run.path.parent / LATEST, run.path.name)
-        return run
+    def directories(self) -> tuple[Path, ...]:
+        """Return the directories of a run's files."""
+        return tuple(self.path / name for name in (_CELLS, _REPEATS, _CONSOLES))
 
     def cell_path(self, node_id: str) -> Path:
         """Return where the cell's file is or would be."""
@@ -155,8 +147,11 @@ class RunDir:
 
     def find_repeats(self, node_id: str) -> tuple[Observation, ...]:
         """Return the further runs of a cell that can be read."""
-        pattern = f"{cell_name(node_id)}.r*.json"
-        return _read_cells(self.path / _REPEATS, pattern)[0]
+        return _read_cells(self.repeat_files(node_id))[0]
+
+    def repeat_files(self, node_id: str) -> tuple[Path, ...]:
+        """Return the files of a cell's further runs."""
+        return tuple((self.path / _REPEATS).glob(f"{cell_name(node_id)}.r*.json"))
 
     def write_console(self, node_id: str, log: bytes) -> Path:
         """Write what the serial console of a cell's guest said, byte by byte."""
@@ -184,8 +179,8 @@ class RunDir:
 
     def finish(self, meta: RunMeta, counts: Mapping[str, int], exit_status: int) -> RunMeta:
         """Write run.json for the last time: from here on the run counts as completed."""
-        for name in ("", _CELLS, _REPEATS, _CONSOLES):
-            sweep(self.path / name)
+        for directory in (self.path, *self.directories()):
+            sweep(directory)
         done = replace(meta, finished=utc_now(), counts=dict(counts), exit_status=exit_status)
         self.write_meta(done)
         return done
@@ -206,8 +201,8 @@ def load_run(path: Path) -> Run:
     except StoreError as error:
         meta = RunMeta(id=path.name)
         problems.append(Problem(path=path / RECORD, text=str(error)))
-    observations, unread = _read_cells(path / _CELLS)
-    repeats, unread_repeats = _read_cells(path / _REPEATS)
+    observations, unread = _read_cells((path / _CELLS).glob("*.json"))
+    repeats, unread_repeats = _read_cells((path / _REPEATS).glob("*.json"))
     return Run(
         path=path,
         meta=meta,
@@ -263,10 +258,10 @@ def _read_meta(path: Path) -> RunMeta:
 
 
 def _read_cells(
-    directory: Path, pattern: str = "*.json"
+    files: Iterable[Path],
 ) -> tuple[tuple[Observation, ...], tuple[Problem, ...]]:
     observations, problems = [], []
-    for file in sorted(directory.glob(pattern)):
+    for file in sorted(files):
         try:
             observations.append(_read_cell(file))
         except StoreError as error:

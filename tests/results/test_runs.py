@@ -185,18 +185,6 @@ def test_runs_are_found_oldest_first_and_nothing_else_is(run: RunDir) -> None:
     assert find_runs(results / "nowhere") == ()
 
 
-def test_a_resumed_run_keeps_its_cells_and_is_interrupted_until_it_ends(run: RunDir) -> None:
-    run.write_cell(observation("5.10"))
-    run.finish(run.read_meta(), {}, 2)
-    again = RunDir.resume(run.path.parent / "latest")
-    again.write_cell(observation("6.1"))
-    loaded = load_run(run.path)
-    assert len(loaded.observations) == 2
-    assert loaded.meta.finished == ""
-    assert len(loaded.meta.resumed) == 1
-    assert loaded.meta.started == run.read_meta().started
-
-
 def test_half_written_files_of_dead_processes_are_swept_and_of_live_ones_are_not(
     run: RunDir,
 ) -> None:
