@@ -330,7 +330,7 @@ def _spawn(
         words = arguments(machine, directory, handed)
         confined = _jail(machine, program, directory, handed)
         child = subprocess.Popen(
-            [sys.executable, "-I", "-S", supervise.__file__, *confined, *words],
+            [sys.executable, "-I", "-S", supervise.__file__, str(directory), *confined, *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,

@@ -1,39 +1,36 @@
-"""Run a program as a child that does not outlive whoever holds the other end of stdin.
+"""Run a program, confined, as a child that does not outlive whoever holds the other end of stdin.
 
-Started as ``python -I -S supervise.py JAIL PROGRAM ARGS``; JAIL is of :func:`jail.words`. A
-parent-death signal would follow the thread that forked, not the process, and a guest
-started by a pool's thread would die with that thread; a pipe has no such trap, and it also notices
-SIGKILL of the harness.
+Started as ``python -I -S supervise.py DIRECTORY JAIL PROGRAM ARGS``; JAIL is of
+:func:`jail.words`. The directory is the program's own, and is removed after it where whoever holds
+the other end was killed and cannot do so. A parent-death signal of the harness would follow the
+thread that forked, not the process, and a guest started by a pool's thread would die with that
+thread; a pipe has no such trap, and it also notices SIGKILL of the harness. This process has one
+thread, so the program dies with it by that signal (prctl(2)).
 """
 
+import ctypes
 import os
 import select
+import shutil
 import signal
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 _GROUPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PR_SET_PDEATHSIG = 1
 
 
-def main(argv: list[str]) -> int:
+def main(directory: str, argv: list[str]) -> int:
     """Return the child's exit status, 128 more than its signal when one ended it."""
-    from harness.guest import jail  # known once the path is set, below
-
     # What the harness's group is sent (Ctrl-C) is the harness's to act on.
     for number in _GROUPS:
         signal.signal(number, signal.SIG_IGN)
-    devnull = os.open(os.devnull, os.O_RDONLY)
-    words = jail.enter(argv)
-    try:
-        child = os.posix_spawn(
-            words[0],
-            words,
-            os.environ,
-            file_actions=[(os.POSIX_SPAWN_DUP2, devnull, 0)],
-            setsigdef=_GROUPS,
-        )
-    except OSError as error:
-        os.write(2, f"cannot start {words[0]}: {error.strerror}\n".encode())
-        return 127
+    child = os.fork()
+    if child == 0:
+        _become(argv)
     process = os.pidfd_open(child)
     poll = select.poll()
     poll.register(0, select.POLLIN | select.POLLHUP)
@@ -42,10 +39,37 @@ def main(argv: list[str]) -> int:
     if process not in ready:
         os.kill(child, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if _alone():
+        shutil.rmtree(directory, ignore_errors=True)
     return status if status >= 0 else 128 - status
+
+
+def _become(argv: list[str]) -> "NoReturn":
+    """Turn this process into the program; end it with 127 where that cannot be."""
+    from harness.guest import jail  # known once the path is set, below
+
+    words = argv
+    try:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        words = jail.enter(argv)
+        for number in _GROUPS:
+            signal.signal(number, signal.SIG_DFL)
+        # Last, for a change of user takes it away.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        os.execve(words[0], words, os.environ)  # noqa: S606 - a list of words, of the harness
+    except OSError as error:
+        os.write(2, f"cannot start {words[0]}: {error.strerror}\n".encode())
+        os._exit(127)
+
+
+def _alone() -> bool:
+    """Tell whether whoever holds the other end of stdout, where the program wrote, is gone."""
+    poll = select.poll()
+    poll.register(1, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 if __name__ == "__main__":
     # Which -I leaves out; pathlib would take longer to load than all of this.
     sys.path.append(__file__.removesuffix("harness/guest/supervise.py"))
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

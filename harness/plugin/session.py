@@ -227,7 +227,7 @@ class Session:
                 meta = RunMeta(**settings.begun(self.config), cells=ids)
                 self.run = RunDir.create(settings.results_of(self.config), meta)
             else:
-                self.take_up(ids)
+                self.take_up(self.places)
                 self.run = self.resumed.run
             self.config.stash[settings.OPENED] = True
         except HarnessError as error:

@@ -49,7 +49,7 @@ def start(directory: Path) -> Start:
             data=data, directory=str(directory), user=user, read=read, write=write
         )
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", supervise.__file__, *confined, *words],
+            [sys.executable, "-I", "-S", supervise.__file__, "/nowhere", *confined, *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -12,7 +12,8 @@ import pytest
 from harness.guest import jail, supervise
 
 JAIL = jail.words(data=1 << 30, directory="/nonexistent")
-SUPERVISED = [sys.executable, "-I", "-S", supervise.__file__, *JAIL]
+WITHOUT = [sys.executable, "-I", "-S", supervise.__file__]
+SUPERVISED = [*WITHOUT, "/nowhere/directory", *JAIL]
 
 
 def ends(pid: int, within: float = 20) -> bool:
@@ -36,11 +37,24 @@ def test_the_childs_status_is_passed_on(script: str, status: int) -> None:
 
 
 def test_a_program_that_cannot_start_is_named() -> None:
-    done = subprocess.run(
-        [*SUPERVISED, "/nowhere/qemu"], input=b"", capture_output=True, check=False
-    )
-    assert done.returncode == 127
-    assert done.stderr == b"cannot start /nowhere/qemu: No such file or directory\n"
+    with subprocess.Popen(
+        [*SUPERVISED, "/nowhere/qemu"], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        assert child.wait(20) == 127
+        assert child.stderr is not None
+        assert child.stderr.read() == b"cannot start /nowhere/qemu: No such file or directory\n"
+
+
+def test_the_child_dies_with_a_killed_supervisor() -> None:
+    with subprocess.Popen(
+        [*SUPERVISED, "/bin/sh", "-c", "echo $$; exec sleep 1000"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as child:
+        assert child.stdout is not None
+        pid = int(child.stdout.readline())
+        child.kill()
+        assert ends(pid)
 
 
 def test_closing_the_pipe_ends_the_child_even_if_it_ignores_signals() -> None:
@@ -100,11 +114,26 @@ def test_the_child_outlives_the_thread_that_started_it_and_not_a_killed_parent(
 ) -> None:
     code = tmp_path / "parent.py"
     code.write_text(PARENT)
+    its = tmp_path / "its"
+    its.mkdir()
+    (its / "socket").touch()
     with subprocess.Popen(
-        [sys.executable, str(code), *SUPERVISED], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, str(code), *WITHOUT, str(its), *JAIL],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
+        supervisor = int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1])
         assert not ends(pid, within=0)  # though its thread has ended
         parent.kill()
         assert ends(pid)
+        assert ends(supervisor)
+    assert not its.exists()
+
+
+def test_a_parent_that_lives_keeps_the_directory(tmp_path: Path) -> None:
+    words = [*WITHOUT, str(tmp_path), *JAIL, "/bin/sh", "-c", "exit 0"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.wait(20) == 0
+        assert tmp_path.is_dir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,15 +13,19 @@ from xml.etree import ElementTree
 
 import pytest
 
+from harness.errors import UsageError
+from harness.plugin.resuming import Resumed
 from harness.results.history import History
 from harness.results.meta import Run as Recorded
-from harness.results.runs import find_runs, load_comparison, load_run
+from harness.results.meta import RunMeta
+from harness.results.runs import RunDir, find_runs, load_comparison, load_run
 
 Run = Callable[..., pytest.RunResult]
 Write = Callable[..., Path]
 Kill = Callable[..., str]
 
 SCRIPTED = '''
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +60,7 @@ class Scripted(Laboratory):
         with self.assembly._choosing:
             self.assembly._choice = Choice(Accelerator.TCG, "scripted")
         log.write_text("up")
+        (HERE / f"pid-{scenario.name}").write_text(str(os.getpid()))
         with (HERE / "begun.log").open("a") as file:
             file.write(f"{scenario.name}-{entry.name}\\n")
         keeper = self.assembly.apparatus.keeper
@@ -292,3 +298,46 @@ def test_repeats_and_the_baseline_are_continued_as_well(
     # Three times the baseline's, and once more both sides of the finding.
     assert [ran.count(f"words-{kernel}") for kernel in ("6.12", "5.10")] == [4, 2]
     assert ran.count("waits-6.12") == 3
+
+
+def test_a_killed_worker_costs_its_own_cell_alone_which_is_run_when_the_run_is_resumed(
+    run: Run, scenarios: Write, pytester: pytest.Pytester
+) -> None:
+    pytester.makeconftest(SCRIPTED)
+    scenarios("passes", "waits", "later")
+
+    def kill() -> None:
+        deadline = time.monotonic() + 90
+        while "waits-latest" not in lines(pytester, "begun.log"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.kill(int((pytester.path / "pid-waits").read_text()), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    crashed = run("-p", "xdist.plugin", "-n2")
+    killer.join()
+    assert crashed.ret == pytest.ExitCode.TESTS_FAILED
+    crashed.stdout.fnmatch_lines(
+        [
+            "*2 cells: *2 passed",
+            "1 cell is missing: `pytest --resume` continues this run",
+            "FAILED scenarios/some.yaml::waits*",
+        ]
+    )
+    assert {one.scenario for one in latest(pytester).observations} == {"passes", "later"}
+    go(pytester)
+    resumed = run("-p", "xdist.plugin", "--resume")
+    resumed.assert_outcomes(passed=3)
+    assert resumed.ret == 0
+    assert sorted(lines(pytester, "ran.log")) == ["later-latest", "passes-latest", "waits-latest"]
+
+
+def test_further_guests_of_a_python_test_are_selected_with_it(tmp_path: Path) -> None:
+    test = "test_it.py::test_both[redis-5.10]"
+    run = RunDir.create(tmp_path, RunMeta(cells=(test, f"{test} (2)")))
+    resumed = Resumed(run.path)
+    with pytest.raises(UsageError, match=r"has cells that are not selected now: test_it.py"):
+        resumed.begin(["test_it.py::test_other[redis-5.10]"])
+    assert "2 of 2 cells left to run" in resumed.begin([test])
+    assert resumed.begin([test]) == ""
