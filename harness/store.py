@@ -249,6 +249,23 @@ class Store:
         problems += [f"{path / name} was put there later" for name in sorted(names - files.keys())]
         return problems
 
+    def cut(self, kind: str, key: str) -> bool:
+        """Tell whether a file of an entry has not the size that was recorded of it.
+
+        Files that were hashed are not looked at: that takes :meth:`verify`. Neither is an entry
+        without a readable record.
+        """
+        path = self.path(kind, key)
+        try:
+            files = json.loads((path / RECORD).read_text())["files"]
+        except (OSError, ValueError):
+            return False
+        sized = {name: said for name, said in files.items() if said.startswith(_SIZE)}
+        return any(
+            not (path / name).is_file() or size_of(path / name) != said
+            for name, said in sized.items()
+        )
+
     def drop(self, kind: str, key: str) -> None:
         """Remove an entry, its record first, so that no half of it is ever trusted."""
         path = self.path(kind, key)

@@ -249,3 +249,16 @@ def test_the_store_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("HARNESS_STORE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
     assert default_root() == Path("/caches/pytest-kernels")
+
+
+def test_of_what_is_not_hashed_a_cut_file_is_noticed_at_once(store: Store) -> None:
+    def build(directory: Path) -> None:
+        (directory / "memory").write_bytes(b"x" * 4096)
+
+    entry = store.make("snapshots", "one", "a snapshot", build, hashed=False)
+    assert not store.cut("snapshots", "one")
+    assert not store.cut("snapshots", "another")
+    os.truncate(entry / "memory", 100)
+    assert store.cut("snapshots", "one")
+    (entry / "memory").unlink()
+    assert store.cut("snapshots", "one")

@@ -31,6 +31,7 @@ SAVE_LIMIT = 60.0
 RESTORE_LIMIT = {Accelerator.KVM: 10.0, Accelerator.TCG: 30.0}
 
 _FORMAT = 3
+_KIND = "snapshots"
 
 
 def key(machine: Machine, qemu_version: str) -> str:
@@ -52,7 +53,10 @@ def saved(machine: Machine, keeper: Keeper, *, store: Store, qemu_version: str) 
 
     host = machine.host
     label = f"snapshot of {host.name} ({host.kernel.release}, {machine.accelerator})"
-    return store.make("snapshots", key(machine, qemu_version), label, build, hashed=False)
+    name = key(machine, qemu_version)
+    if store.cut(_KIND, name):  # it would cost every cell a cold boot
+        store.drop(_KIND, name)
+    return store.make(_KIND, name, label, build, hashed=False)
 
 
 def _save(machine: Machine, keeper: Keeper, directory: Path) -> None:
