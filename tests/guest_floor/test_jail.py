@@ -33,7 +33,7 @@ def directory(tmp_path: Path) -> Path:
     made = tmp_path / "own"
     made.mkdir(mode=0o700)
     for parent in made.parents:
-        if parent.name.startswith("pytest-") or parent == tmp_path:
+        if parent.name.startswith(("pytest-", "popen-")) or parent == tmp_path:
             parent.chmod(0o711)
     return made
 

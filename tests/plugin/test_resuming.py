@@ -295,8 +295,10 @@ def test_repeats_and_the_baseline_are_continued_as_well(
     kinds = {finding.scenario: finding.kind.value for finding in comparison.findings}
     assert kinds == {"words": "changed", "waits": "same"}
     ran = lines(pytester, "ran.log")
-    # Three times the baseline's, and once more both sides of the finding.
-    assert [ran.count(f"words-{kernel}") for kernel in ("6.12", "5.10")] == [4, 2]
+    # Three times the baseline's, and once more both sides of the finding. The other worker may have
+    # been killed when it had run a cell and not recorded it.
+    assert ran.count("words-6.12") == 4
+    assert ran.count("words-5.10") in ((2, 3) if workers else (2,))
     assert ran.count("waits-6.12") == 3
 
 
