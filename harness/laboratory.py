@@ -121,6 +121,8 @@ class Laboratory:
             host, lock = self.assembly.host(entry)
         except UnavailableError as error:
             raise MissingKernelError(str(error)) from error
+        except UsageError as error:  # a file that cannot be read says nothing of an image
+            raise UnavailableError(str(error)) from error
         if lock.fresh:
             self.assembly.progress.say(
                 f"{entry.name}: no lock, resolved to {lock.lock.release} for this run "

@@ -52,5 +52,5 @@ def test_a_kernel_that_cannot_be_fetched_is_told_from_what_else_a_cell_lacks(
 
 def test_a_kernel_at_hand_that_is_none_is_no_missing_one(laboratory: Laboratory) -> None:
     seen = observe(laboratory, "local")
-    assert (seen.verdict, seen.kernel_missing) == (Verdict.FAILED, False)
+    assert (seen.verdict, seen.kernel_missing) == (Verdict.UNAVAILABLE, False)
     assert "not a kernel" in seen.reason
