@@ -3,49 +3,63 @@
 from __future__ import annotations
 
 import sys
-from importlib import metadata
-from typing import Annotated
+from importlib import import_module, metadata
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from harness.cli import (
-    drill,
-    explain,
-    history,
-    images,
-    kernels,
-    machine,
-    nightly,
-    reports,
-    scenario,
-    score,
-    stores,
-    upgrade,
-)
-from harness.cli.common import complain
+from harness.cli.lines import complain
 from harness.errors import HarnessError
+
+_MODULES = {
+    "kernels": "kernels",
+    "images": "images",
+    "store": "stores",
+    "scenario": "scenario",
+    "verify": "stores",
+    "history": "history",
+    "compare": "history",
+    "nightly": "nightly",
+    "upgrade": "upgrade",
+    "doctor": "machine",
+    "bench": "machine",
+    "report": "reports",
+    "drill": "drill",
+    "explain": "explain",
+    "score": "score",
+}
+"""Each command's module; ``register`` of it adds the command to an application."""
+
+
+class _Commands(TyperGroup):
+    """Commands whose modules are loaded when they are asked for: guests take a second to load.
+
+    Typer's own copy of click has no public names for contexts and commands.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Name the commands, in the order of the help."""
+        return list(_MODULES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, with its module loaded; None: there is none of that name."""
+        if cmd_name not in _MODULES:
+            return None
+        only = typer.Typer()
+        import_module(f"harness.cli.{_MODULES[cmd_name]}").register(only)
+        return typer.main.get_group(only).commands[cmd_name]
+
 
 app = typer.Typer(
     name="harness",
     help="Container images on real kernels: what `pytest --kernels=...` works with. "
     "Catalogs are read from ./kernels and ./images, beside those that come along.",
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(kernels.app, name="kernels")
-app.add_typer(images.app, name="images")
-app.add_typer(stores.app, name="store")
-app.add_typer(scenario.app, name="scenario")
-app.command()(stores.verify)
-history.register(app)
-nightly.register(app)
-upgrade.register(app)
-machine.register(app)
-reports.register(app)
-drill.register(app)
-explain.register(app)
-score.register(app)
 
 
 def _version(wanted: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from harness.cli.common import complain, show
+from harness.cli.lines import complain, show
 from harness.errors import UsageError
 from harness.intake import Intake, take_in_missing
 from harness.recall import LAST, find, recall

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.common import assembly, laboratory, show
+from harness.cli.common import assembly, laboratory
+from harness.cli.lines import show
 from harness.images import catalog
 from harness.images.catalog import Recipe
 
@@ -70,3 +71,8 @@ def fetch(
         for name in names or lab.images:
             image = lab.image(name)
             typer.echo(f"{name}: {image.digest}")
+
+
+def register(into: typer.Typer) -> None:
+    """Add the group of these commands."""
+    into.add_typer(app, name="images")

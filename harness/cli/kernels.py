@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.common import Accel, Adhoc, assembly, complain, laboratory, show
+from harness.cli.common import Accel, Adhoc, assembly, laboratory
+from harness.cli.lines import complain, show
 from harness.errors import HarnessError, UsageError
 from harness.guest.terminal import attach
 from harness.kernels import add as adding
@@ -287,3 +288,8 @@ def push(
     with assembly() as made:
         host, _ = made.host(made.entry(name))
         typer.echo(oci_source.push(host.kernel, ref, store=made.store))
+
+
+def register(into: typer.Typer) -> None:
+    """Add the group of these commands."""
+    into.add_typer(app, name="kernels")

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.common import Accel, Adhoc, assembly, laboratory, show
+from harness.cli.common import Accel, Adhoc, assembly, laboratory
+from harness.cli.lines import show
 from harness.errors import UsageError
 
 

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from harness.cli import images, kernels
-from harness.cli.common import Lines, complain
 from harness.cli.history import RESULTS, Results
+from harness.cli.lines import Lines, complain
 from harness.errors import HarnessError, UsageError
 from harness.nightly import COULD_NOT_RUN, Plan, run_night
 from harness.nights import NEWS, WINDOW

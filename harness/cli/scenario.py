@@ -110,3 +110,8 @@ def _write(draft: Draft, out: Path | None) -> None:
         sys.stderr.write(f"left out: {clean(line)}\n")
     for line in draft.remarks:
         sys.stderr.write(f"note: {clean(line)}\n")
+
+
+def register(into: typer.Typer) -> None:
+    """Add the group of these commands."""
+    into.add_typer(app, name="scenario")

@@ -11,8 +11,9 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.common import Accel, assembly, laboratory, show
+from harness.cli.common import Accel, assembly, laboratory
 from harness.cli.history import RESULTS, Results
+from harness.cli.lines import show
 from harness.errors import HarnessError, UsageError
 from harness.model.observations import Observation
 from harness.plugin.signals import terminated_as_interrupted

@@ -13,8 +13,9 @@ import typer
 
 from harness import archive
 from harness.assembly import Assembly
-from harness.cli.common import assembly, complain, laboratory, show
+from harness.cli.common import assembly, laboratory
 from harness.cli.history import RESULTS, Results
+from harness.cli.lines import complain, show
 from harness.errors import UsageError
 from harness.images import prepare
 from harness.intake import take_in_missing
@@ -196,3 +197,9 @@ def import_(
         show(["kind", "what", "MB", ""], rows)
         new = sum(arrived.new for arrived in done.arrived)
         typer.echo(f"{new} of {len(done.arrived)} entries new; sha256 {done.sha256}")
+
+
+def register(into: typer.Typer) -> None:
+    """Add the group of these commands, and the one that has a short name as well."""
+    into.add_typer(app, name="store")
+    into.command()(verify)

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.common import Accel, assembly, complain, laboratory
+from harness.cli.common import Accel, assembly, laboratory
 from harness.cli.history import RESULTS, Results
+from harness.cli.lines import complain
 from harness.errors import HarnessError, UsageError
 from harness.kernels.catalog import parse_adhoc
 from harness.laboratory import Laboratory

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cli.test_commands import harness
 
-from harness.cli.common import Lines, complain, show
+from harness.cli.lines import Lines, complain, show
 from harness.store import Store
 
 NASTY = "\x1b]0;owned\x07\x9b2J\u202e"
