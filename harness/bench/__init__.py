@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import platform
 
-from harness.bench import guests, loops, neighbours, sessions
+from harness.bench import channel, guests, loops, neighbours, sessions
+from harness.bench.channel import Load
 from harness.bench.figures import Figures
 from harness.bench.table import table
 from harness.errors import HarnessError
@@ -17,7 +18,7 @@ from harness.kernels import selection
 from harness.laboratory import Laboratory
 from harness.model.hosts import HostEntry
 
-__all__ = ["IMAGES", "growth", "matrix", "measure", "table"]
+__all__ = ["IMAGES", "Load", "growth", "matrix", "measure", "stress", "table"]
 
 IMAGES = {loops.IMAGE.name: loops.IMAGE}
 """What a laboratory's images need besides the catalog's."""
@@ -39,6 +40,28 @@ def measure(lab: Laboratory, expression: str, repeat: int, *, neighbour: bool = 
         lab.image(name)
     kernels = [_kernel(lab, entry, repeat, neighbour) for entry in entries]
     return {"machine": _machine(lab), "repeat": repeat, "kernels": kernels}
+
+
+def stress(lab: Laboratory, expression: str, load: Load) -> list[Figures]:
+    """Return what became of the way to a guest under stress, on each kernel meant.
+
+    One that could not be had or lost something has a key ``problem`` instead, which says what.
+
+    Raises:
+        HarnessError: no kernel is meant.
+    """
+    found: list[Figures] = []
+    for entry in _entries(lab, expression):
+        figures: Figures = {"name": entry.name}
+        try:
+            figures |= channel.channel(lab, lab.ready(entry), load)
+            for line in channel.lines(entry.name, figures):
+                lab.assembly.progress.say(line)
+        except HarnessError as error:
+            figures["problem"] = str(error)
+            lab.assembly.progress.say(f"{entry.name}: {error}")
+        found.append(figures)
+    return found
 
 
 def growth(lab: Laboratory, expression: str) -> list[Figures]:

@@ -87,6 +87,15 @@ class Guest:
         """Give the guest up: whatever is asked of it from now on fails at once."""
         self._transport.close()
 
+    def reconnect(self, limit: float) -> None:
+        """Cut the connection and make another to the same guest within ``limit`` seconds.
+
+        Raises:
+            GuestTimeout: it does not answer.
+        """
+        self._transport.close()
+        self._transport = ssh.connect(self._qemu.directory / "ssh", limit)
+
     @property
     def transport(self) -> paramiko.Transport:
         """The SSH connection, for an interactive shell."""
@@ -113,18 +122,18 @@ def connected(machine: qemu.Machine, running: qemu.Qemu) -> Iterator[Guest]:
         GuestDied, GuestTimeout: it was lost meanwhile.
     """
     limit = CONNECT_LIMIT[machine.accelerator]
-    connection = ssh.connected(running.directory / "ssh", limit)
     try:
-        transport = connection.__enter__()
+        transport = ssh.connect(running.directory / "ssh", limit)
     except GuestError as error:
         if running.ended(END_LIMIT):
             raise running.died("before it answered") from error
         error.console = running.console()
         raise
+    guest = Guest(machine.host, running, transport)
     try:
-        yield Guest(machine.host, running, transport)
+        yield guest
     finally:
-        transport.close()
+        guest.abandon()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,8 @@ GREETING = b"\nharness\n"
 PULSE = 0.1
 """Seconds without an answer until the guest is nudged; doubled each time."""
 PULSE_LONGEST = 1.0
+KEEPALIVE = 1
+"""Seconds of silence on a connection until something is sent, whatever it is used for."""
 _CHUNK = 1 << 18
 
 # What breaks becomes an error of the harness; paramiko's own account of it would go to stderr.
@@ -41,35 +43,34 @@ class Reply:
     seconds: float
 
 
-@contextmanager
-def connected(path: Path, limit: float) -> Iterator[paramiko.Transport]:
-    """Log in over the Unix socket ``path`` within ``limit`` seconds.
+def connect(path: Path, limit: float) -> paramiko.Transport:
+    """Log in over the Unix socket ``path`` within ``limit`` seconds; whoever asks closes it.
 
     Raises:
         GuestTimeout: the guest did not answer in time.
     """
-    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        channel.settimeout(limit)
-        channel.connect(str(path))
-        channel.sendall(GREETING)
-        transport = paramiko.Transport(channel, default_window_size=1 << 24)
-    except BaseException:
-        channel.close()
-        raise
-    try:
-        transport.banner_timeout = limit
-        transport.handshake_timeout = limit
-        transport.auth_timeout = limit
-        security = transport.get_security_options()
-        security.kex = tuple(k for k in security.kex if "curve25519" in k) or security.kex
-        transport.start_client(timeout=limit)
-        transport.auth_none("root")
-        yield transport
-    except (paramiko.SSHException, EOFError, OSError) as error:
-        raise GuestTimeout(f"no SSH connection to the guest: {error}") from error
-    finally:
-        transport.close()
+    with ExitStack() as broken:
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        broken.callback(channel.close)
+        try:
+            channel.settimeout(limit)
+            channel.connect(str(path))
+            channel.sendall(GREETING)
+            transport = paramiko.Transport(channel, default_window_size=1 << 24)
+            broken.callback(transport.close)
+            transport.banner_timeout = limit
+            transport.handshake_timeout = limit
+            transport.auth_timeout = limit
+            security = transport.get_security_options()
+            security.kex = tuple(k for k in security.kex if "curve25519" in k) or security.kex
+            transport.start_client(timeout=limit)
+            transport.auth_none("root")
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            raise GuestTimeout(f"no SSH connection to the guest: {error}") from error
+        # A lost wake-up may strike at any time, also while a command is sent or nothing is asked.
+        transport.set_keepalive(KEEPALIVE)
+        broken.pop_all()
+    return transport
 
 
 def run(transport: paramiko.Transport, command: str, stdin: bytes, limit: float) -> Reply:

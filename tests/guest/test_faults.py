@@ -1,0 +1,191 @@
+"""Containers that misbehave, and guests and files that are lost at the worst moments."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from guest.conftest import Observe, one_step
+from guest.test_lost_guests import IMAGE, KERNEL, qemu_of
+
+from harness.container.runtime import KEEP
+from harness.errors import GuestError
+from harness.guest.apparatus import SLOTS
+from harness.laboratory import Laboratory
+from harness.model.observations import Observation, Verdict
+from harness.model.scenarios import ContainerSpec, Expect, Scenario, Step
+
+pytestmark = pytest.mark.guest
+
+FLOOD = 1_000_000_000
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever happens to a guest, its files and the sockets to it are gone with it."""
+    with tempfile.TemporaryDirectory(prefix="faults-") as name:
+        monkeypatch.setattr(tempfile, "tempdir", name)
+        before = sockets()
+        yield
+        monkeypatch.undo()
+        assert not list(Path(name).iterdir())
+        assert sockets() <= before
+
+
+def sockets() -> int:
+    """Return how many sockets this process has open."""
+    links = [entry for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+    return sum(str(link.readlink()).startswith("socket:") for link in links if link.exists())
+
+
+def sh(name: str, script: str, exit: int = 0, timeout: float = 60.0) -> Step:
+    return Step(name=name, run=("sh", "-c", script), timeout=timeout, expect=Expect(exit=exit))
+
+
+MISCHIEF = (
+    sh("flood", f"head -c {FLOOD} /dev/zero; exit 3", 3, timeout=120.0),
+    sh("binary", r"printf '\033[31m\000\377\r\n\033]0;title\007'; exit 4", 4),
+    sh("closes", "exec 0<&- 1>&- 2>&-; sleep 1; exit 5", 5),
+    sh("background", "sleep 1000 & echo started; exit 6", 6),
+    sh("full", "dd if=/dev/zero of=/dev/shm/all bs=1M count=100", 1),
+    sh("stays", "trap '' TERM INT HUP; kill $$; echo here; while :; do sleep 1; done", timeout=3.0),
+)
+
+
+def test_a_container_may_flood_close_fork_fill_and_stay_and_each_step_tells_its_own(
+    observe: Observe,
+) -> None:
+    scenario = Scenario(name="mischief", file="f.yaml", line=1, images=(), steps=MISCHIEF)
+    seen = observe(KERNEL, IMAGE, scenario)
+    assert seen.verdict is Verdict.TIMED_OUT, seen.reason
+    assert seen.reason.startswith("stays took longer than")
+    steps = {step.name: step for step in seen.steps}
+    assert list(steps) == [step.name for step in MISCHIEF]
+    assert [step.exit for step in seen.steps][:5] == [3, 4, 5, 6, 1]
+    assert len(steps["flood"].stdout) == KEEP
+    assert steps["flood"].stdout_dropped == FLOOD - KEEP
+    assert steps["binary"].stdout == "\x1b[31m\x00\\xff\r\n\x1b]0;title\x07"
+    assert steps["closes"].stdout == steps["closes"].stderr == ""
+    assert steps["background"].stdout == "started\n"
+    assert "No space left on device" in steps["full"].stderr
+    assert steps["stays"].stdout == "here\n"
+    assert steps["stays"].timed_out
+
+
+def test_a_fork_bomb_ends_within_its_limit_and_the_next_cell_passes(observe: Observe) -> None:
+    bomb = Step(run=("sh", "-c", "bomb() { bomb | bomb & }; bomb; sleep 1000"), timeout=3.0)
+    scenario = Scenario(
+        name="bomb",
+        file="f.yaml",
+        line=1,
+        images=(),
+        steps=(bomb,),
+        container=replace(ContainerSpec(), pids=64),
+    )
+    assert observe(KERNEL, IMAGE, scenario).verdict is Verdict.TIMED_OUT
+    assert observe(KERNEL, IMAGE, one_step("true")).verdict is Verdict.PASSED
+
+
+@contextmanager
+def killing(laboratory: Laboratory, times: int) -> Iterator[list[int]]:
+    """Kill the next QEMUs as soon as each runs; the list gets their pids."""
+    keeper = laboratory.assembly.apparatus.keeper
+    stop = threading.Event()
+    killed: list[int] = []
+
+    def kill() -> None:
+        while len(killed) < times and not stop.wait(0.002):
+            for running in keeper.running():
+                try:
+                    pid = qemu_of(running.pid)
+                except (OSError, IndexError):  # not started yet, or gone
+                    continue
+                if pid not in killed:
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        yield killed
+    finally:
+        stop.set()
+        killer.join()
+
+
+def test_a_qemu_killed_at_its_start_is_noticed_and_the_cell_has_a_second_chance(
+    observe: Observe, laboratory: Laboratory
+) -> None:
+    observe(KERNEL, IMAGE, one_step("true"))
+    with killing(laboratory, 1) as killed:
+        seen = observe(KERNEL, IMAGE, one_step("true"))
+    assert len(killed) == 1
+    assert seen.verdict is Verdict.PASSED
+    assert any("booted from cold, its snapshot fails" in note for note in seen.notes)
+    with killing(laboratory, 2) as killed:
+        seen = observe(KERNEL, IMAGE, one_step("true"))
+    assert len(killed) == 2
+    assert seen.verdict is Verdict.DIED
+    assert "died" in seen.reason
+
+
+def test_a_connection_that_is_cut_in_a_command_is_an_error_at_once(laboratory: Laboratory) -> None:
+    ready = laboratory.ready(laboratory.assembly.entry(KERNEL))
+    with laboratory.assembly.apparatus.booted(ready.machine) as guest:
+        cut = threading.Timer(2.0, lambda: guest.transport.sock.shutdown(socket.SHUT_RDWR))
+        cut.start()
+        begin = time.monotonic()
+        with pytest.raises(GuestError):
+            guest.run("sleep 1000", limit=100)
+        assert time.monotonic() - begin < 30
+
+
+def test_a_snapshot_that_was_cut_is_made_anew(laboratory: Laboratory) -> None:
+    apparatus = laboratory.assembly.apparatus
+    ready = laboratory.ready(laboratory.assembly.entry(KERNEL))
+    # A machine of its own: nobody else's snapshot is harmed.
+    machine = replace(
+        ready.machine, disks=(apparatus.slot(SLOTS[0]),), append=f"fault={os.getpid()}"
+    )
+    saved = apparatus.snapshot(machine)
+    try:
+        os.truncate(saved / "state", 1000)
+        said: list[str] = []
+        with apparatus.started(machine, saved, say=said.append) as guest:
+            assert guest.run("echo up").stdout == b"up\n"
+        assert "booted from cold, its snapshot fails" in said[0]
+        assert apparatus.snapshot(machine) == saved
+        with apparatus.started(machine, saved, say=said.append) as guest:
+            assert guest.durations["restore"] > 0
+        assert len(said) == 1
+    finally:
+        (saved / "entry.json").unlink(missing_ok=True)
+        shutil.rmtree(saved)
+
+
+def test_a_qemu_killed_while_a_cell_is_collected_costs_no_step_that_ended(
+    observe: Observe, laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.scenarios import cell
+
+    collect = cell.collect
+
+    def killed(*words: object) -> None:
+        [running] = laboratory.assembly.apparatus.keeper.running()
+        os.kill(qemu_of(running.pid), signal.SIGKILL)
+        collect(*words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(cell, "collect", killed)
+    seen: Observation = observe(KERNEL, IMAGE, one_step("echo", "said"))
+    assert seen.verdict is Verdict.DIED
+    assert [step.stdout for step in seen.steps] == ["said\n"]
