@@ -70,9 +70,10 @@ def user_for(program: Path, accelerator: Accelerator, directory: Path) -> int | 
     """Return the user to run ``program`` as, who gets ``directory``; None to stay who one is.
 
     Only root can become somebody else. It stays root, without any capability, where nobody else
-    may start the program or open KVM's device, or where this user namespace has no other user.
+    may start the program, get to the directory or open KVM's device, or where this user namespace
+    has no other user.
     """
-    if os.geteuid() != 0 or not _is_everybodys(program):
+    if os.geteuid() != 0 or not _is_everybodys(program, *program.parents, *directory.parents):
         return None
     if accelerator is Accelerator.KVM and not _kvm_is_shared():
         return None
@@ -91,8 +92,8 @@ def groups(accelerator: Accelerator) -> Sequence[int]:
     return (KVM.stat().st_gid,)
 
 
-def _is_everybodys(program: Path) -> bool:
-    return all(path.stat().st_mode & 0o001 for path in (program, *program.parents))
+def _is_everybodys(*paths: Path) -> bool:
+    return all(path.stat().st_mode & 0o001 for path in paths)
 
 
 def _kvm_is_shared() -> bool:

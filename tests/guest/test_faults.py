@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import signal
@@ -14,12 +15,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import paramiko
 import pytest
 from guest.conftest import Observe, one_step
+from guest.spinning import spinning
 from guest.test_lost_guests import IMAGE, KERNEL, qemu_of
 
+from harness.container import runtime
 from harness.container.runtime import KEEP
 from harness.errors import GuestError
+from harness.guest import ssh
 from harness.guest.apparatus import SLOTS
 from harness.laboratory import Laboratory
 from harness.model.observations import Observation, Verdict
@@ -34,6 +39,7 @@ FLOOD = 1_000_000_000
 def nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whatever happens to a guest, its files and the sockets to it are gone with it."""
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
+        Path(name).chmod(0o711)
         monkeypatch.setattr(tempfile, "tempdir", name)
         before = sockets()
         yield
@@ -96,6 +102,44 @@ def test_a_fork_bomb_ends_within_its_limit_and_the_next_cell_passes(observe: Obs
     assert observe(KERNEL, IMAGE, one_step("true")).verdict is Verdict.PASSED
 
 
+def test_a_guest_that_spins_with_interrupts_off_is_given_up_when_its_steps_time_is_over(
+    observe: Observe, laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "_GRACE", 20)  # a minute more changes nothing but this test's time
+    modules = laboratory.ready(laboratory.assembly.entry(KERNEL)).machine.host.kernel.modules
+    assert modules is not None
+    module = base64.b64encode(spinning(modules)).decode()
+    perl = "open F, q(/dev/shm/spin.ko); $p = q(); print syscall 313, fileno F, $p, 0; print $!"
+    load = f"exec perl -e '{perl}'"
+    script = f"echo {module} | base64 -d >/dev/shm/spin.ko; echo loading; {load}"
+    step = Step(name="spins", run=("sh", "-c", script), timeout=3.0)
+    spec = replace(ContainerSpec(), cap_add=("SYS_MODULE",))
+    scenario = Scenario(
+        name="spins", file="f.yaml", line=1, images=(), steps=(step,), container=spec
+    )
+    seen = observe(KERNEL, IMAGE, scenario)
+    assert seen.verdict is Verdict.DIED, (seen.reason, seen.steps)
+    assert "did not end" in seen.reason
+    assert observe(KERNEL, IMAGE, one_step("true")).verdict is Verdict.PASSED
+
+
+def test_a_clock_that_jumps_in_the_guest_changes_no_limit_and_no_duration(observe: Observe) -> None:
+    jumps = ("date -s 2001-02-03", "date -s 2035-06-07", "date -s 1999-01-01")
+    steps = tuple(sh(f"jump-{n}", f"{jump} && sleep 1") for n, jump in enumerate(jumps))
+    scenario = Scenario(
+        name="jumps",
+        file="f.yaml",
+        line=1,
+        images=(),
+        steps=steps,
+        container=replace(ContainerSpec(), cap_add=("SYS_TIME",)),
+    )
+    seen = observe(KERNEL, IMAGE, scenario)
+    assert seen.verdict is Verdict.PASSED, seen.reason
+    assert all(1 <= step.seconds < 60 for step in seen.steps)
+    assert all(0 <= end.offset < 600 for end in seen.ends)
+
+
 @contextmanager
 def killing(laboratory: Laboratory, times: int) -> Iterator[list[int]]:
     """Kill the next QEMUs as soon as each runs; the list gets their pids."""
@@ -137,6 +181,24 @@ def test_a_qemu_killed_at_its_start_is_noticed_and_the_cell_has_a_second_chance(
     assert len(killed) == 2
     assert seen.verdict is Verdict.DIED
     assert "died" in seen.reason
+
+
+def test_a_qemu_killed_when_the_harness_connects_is_lost_and_the_next_cell_passes(
+    observe: Observe, laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    observe(KERNEL, IMAGE, one_step("true"))
+    connect = ssh.connect
+
+    def killed(path: Path, limit: float) -> paramiko.Transport:
+        for running in laboratory.assembly.apparatus.keeper.running():
+            os.kill(qemu_of(running.pid), signal.SIGKILL)
+        return connect(path, limit)
+
+    monkeypatch.setattr(ssh, "connect", killed)
+    seen = observe(KERNEL, IMAGE, one_step("true"))
+    monkeypatch.undo()
+    assert seen.verdict is Verdict.DIED
+    assert observe(KERNEL, IMAGE, one_step("true")).verdict is Verdict.PASSED
 
 
 def test_a_connection_that_is_cut_in_a_command_is_an_error_at_once(laboratory: Laboratory) -> None:
