@@ -55,7 +55,7 @@ class Assembly:
     def __init__(self, options: Options, progress: Progress | None = None) -> None:
         self.options = options
         self.progress = progress or Silent()
-        self.store = stores.Store(options.store)
+        self.store = stores.Store(options.store, self.progress.say)
         self._choosing = threading.Lock()
         self._choice: Choice | None = None
 

@@ -91,10 +91,13 @@ def _address(entry: Path, name: str) -> str:
 
 
 class Store:
-    """Artefacts under ``root``, shared by any number of processes."""
+    """Artefacts under ``root``, shared by any number of processes; ``say`` hears of damage."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, say: Callable[[str], object] = lambda _: None) -> None:
         self.root = root
+        self._say = say
+        self._held: set[Path] = set()
+        """Entries that this process has held against their record."""
 
     def path(self, kind: str, key: str) -> Path:
         """Return where the entry is or would be."""
@@ -126,19 +129,34 @@ class Store:
 
         Processes that ask for the same entry wait for the one that builds it. When ``build``
         raises, nothing is left behind. Without ``hashed`` (large files that are cheaply made
-        anew) only the files' sizes are recorded.
+        anew) only the files' sizes are recorded. An entry that is not what was recorded of it is
+        made anew: sizes are compared each time, digests the first time that a process asks.
 
         Raises:
             StoreError: the store is full or not writable.
         """
         found = self.find(kind, key)
-        if found is not None:
+        if found is not None and not self._damage(found):
             return found
         with self.lock(f"{kind}-{key}"):
             found = self.find(kind, key)
             if found is not None:
-                return found
+                damage = self._damage(found)
+                if not damage:
+                    return found
+                self._say(f"the store: {damage}; it is made anew")
+                self.drop(kind, key)
             return self._build(kind, key, label, build, sha256_of if hashed else size_of)
+
+    def _damage(self, path: Path) -> str:
+        """Return what is wrong with an entry, empty where nothing is."""
+        try:
+            problems = self._problems(path, sizes_only=path in self._held)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return f"{path / RECORD} is damaged"
+        if not problems:
+            self._held.add(path)
+        return problems[0] if problems else ""
 
     def _build(
         self,
@@ -167,6 +185,7 @@ class Store:
                 if path.exists():  # half an entry cannot be: it lacks only its record
                     shutil.rmtree(path)
                 fresh.rename(path)
+        self._held.add(path)
         return path
 
     @contextmanager
@@ -231,7 +250,7 @@ class Store:
         """Return the files of an entry that are not what was made, as sentences."""
         return self._problems(entry.path)
 
-    def _problems(self, path: Path) -> list[str]:
+    def _problems(self, path: Path, *, sizes_only: bool = False) -> list[str]:
         files = json.loads((path / RECORD).read_text())["files"]
         problems = []
         for name, recorded in files.items():
@@ -240,35 +259,23 @@ class Store:
                 problems.append(f"{file} is gone")
                 continue
             sized = recorded.startswith(_SIZE)
+            if sizes_only and not sized:
+                continue
             expected = _address(path, name) or recorded
             if (size_of if sized else sha256_of)(file) != (recorded if sized else expected):
                 what = "size" if sized else "sha256"
                 problems.append(f"{file} is not what was made: its {what} differs")
+        if sizes_only:
+            return problems
         there = (file for file in path.rglob("*") if file.is_file() and not file.is_symlink())
         names = {str(file.relative_to(path)) for file in there} - {RECORD}
         problems += [f"{path / name} was put there later" for name in sorted(names - files.keys())]
         return problems
 
-    def cut(self, kind: str, key: str) -> bool:
-        """Tell whether a file of an entry has not the size that was recorded of it.
-
-        Files that were hashed are not looked at: that takes :meth:`verify`. Neither is an entry
-        without a readable record.
-        """
-        path = self.path(kind, key)
-        try:
-            files = json.loads((path / RECORD).read_text())["files"]
-        except (OSError, ValueError):
-            return False
-        sized = {name: said for name, said in files.items() if said.startswith(_SIZE)}
-        return any(
-            not (path / name).is_file() or size_of(path / name) != said
-            for name, said in sized.items()
-        )
-
     def drop(self, kind: str, key: str) -> None:
         """Remove an entry, its record first, so that no half of it is ever trusted."""
         path = self.path(kind, key)
+        self._held.discard(path)
         with self._translated():
             (path / RECORD).unlink(missing_ok=True)
             shutil.rmtree(path, ignore_errors=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import StoreError
+from harness.errors import StoreError, UnavailableError
 from harness.store import RECORD, Store, default_root, digest_of
 
 
@@ -111,7 +111,7 @@ def in_tmpfs(directory: Path, options: str, code: str) -> str:
 
 ASK = """if True:
     import pathlib, sys
-    from harness.errors import StoreError
+    from harness.errors import StoreError, UnavailableError
     from harness.store import Store
     store = Store(pathlib.Path(sys.argv[1], "store"))
     def build(directory):
@@ -251,14 +251,50 @@ def test_the_store_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
     assert default_root() == Path("/caches/pytest-kernels")
 
 
-def test_of_what_is_not_hashed_a_cut_file_is_noticed_at_once(store: Store) -> None:
+def test_of_what_is_not_hashed_a_cut_file_is_noticed_at_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    store = Store(tmp_path, said.append)
+
     def build(directory: Path) -> None:
         (directory / "memory").write_bytes(b"x" * 4096)
 
-    entry = store.make("snapshots", "one", "a snapshot", build, hashed=False)
-    assert not store.cut("snapshots", "one")
-    assert not store.cut("snapshots", "another")
-    os.truncate(entry / "memory", 100)
-    assert store.cut("snapshots", "one")
-    (entry / "memory").unlink()
-    assert store.cut("snapshots", "one")
+    def make() -> Path:
+        return store.make("snapshots", "one", "a snapshot", build, hashed=False)
+
+    memory = make() / "memory"
+    os.truncate(memory, 100)
+    assert make() / "memory" == memory
+    assert memory.stat().st_size == 4096
+    memory.unlink()
+    assert (make() / "memory").exists()
+    assert said == [
+        f"the store: {memory} is not what was made: its size differs; it is made anew",
+        f"the store: {memory} is gone; it is made anew",
+    ]
+
+
+def test_what_was_damaged_on_disk_is_made_anew_by_the_next_process(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    file = store.make("things", "key", "", fill) / "sub" / "file"
+    made = file.read_bytes()
+    file.write_bytes(bytes([made[0] ^ 1]) + made[1:])
+    said: list[str] = []
+    again = Store(tmp_path, said.append)
+    assert again.make("things", "key", "", fill) == file.parent.parent
+    assert file.read_bytes() == made
+    assert said == [f"the store: {file} is not what was made: its sha256 differs; it is made anew"]
+    (file.parent.parent / RECORD).write_text("{")
+    Store(tmp_path).make("things", "key", "", fill)
+    assert store.verify(store.entries()[0]) == []
+
+
+def test_what_is_damaged_and_cannot_be_made_anew_is_not_used(tmp_path: Path) -> None:
+    def offline(_: Path) -> None:
+        raise UnavailableError("out of reach")
+
+    file = Store(tmp_path).make("things", "key", "", fill) / "sub" / "file"
+    file.write_bytes(b"another")
+    store = Store(tmp_path)
+    for _ in range(2):
+        with pytest.raises(UnavailableError):
+            store.make("things", "key", "", offline)

@@ -31,7 +31,6 @@ SAVE_LIMIT = 60.0
 RESTORE_LIMIT = {Accelerator.KVM: 10.0, Accelerator.TCG: 30.0}
 
 _FORMAT = 3
-_KIND = "snapshots"
 
 
 def key(machine: Machine, qemu_version: str) -> str:
@@ -53,10 +52,7 @@ def saved(machine: Machine, keeper: Keeper, *, store: Store, qemu_version: str) 
 
     host = machine.host
     label = f"snapshot of {host.name} ({host.kernel.release}, {machine.accelerator})"
-    name = key(machine, qemu_version)
-    if store.cut(_KIND, name):  # it would cost every cell a cold boot
-        store.drop(_KIND, name)
-    return store.make(_KIND, name, label, build, hashed=False)
+    return store.make("snapshots", key(machine, qemu_version), label, build, hashed=False)
 
 
 def _save(machine: Machine, keeper: Keeper, directory: Path) -> None:
