@@ -19,6 +19,8 @@ from harness.model.hosts import Accelerator, Host
 
 BOOT_LIMIT = {Accelerator.KVM: 30.0, Accelerator.TCG: 120.0}
 """Seconds from QEMU's start to init's last line; a busy machine is slow, a hang is longer."""
+HANG_UP = 1.0
+"""Seconds until a guest has noticed that its host hung up, and listens to another."""
 END_LIMIT = 1.0
 """Seconds in which a QEMU whose connection broke is seen to have ended."""
 CONNECT_LIMIT = {Accelerator.KVM: 15.0, Accelerator.TCG: 60.0}
@@ -94,6 +96,7 @@ class Guest:
             GuestTimeout: it does not answer.
         """
         self._transport.close()
+        time.sleep(HANG_UP)
         self._transport = ssh.connect(self._qemu.directory / "ssh", limit)
 
     @property

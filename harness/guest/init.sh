@@ -153,31 +153,40 @@ done
 
 # dropbear speaks to a socket only, and asks for the names of both its ends at each command. Of a
 # nameless one its C library reads whatever lies on the stack, and now and then dropbear ends for
-# that; so both ends have a name. Without its server nothing of a guest can be had, and the host
-# would wait for answers: the guest ends too, which is noticed at once.
+# that; so both ends have a name.
 server=/run/harness/ssh
 serve() {
     while rm -f $server; do
         socat UNIX-LISTEN:$server EXEC:"dropbear -i -B -E -r /etc/dropbear/key",nofork \
-            2>>/run/harness/ssh.log || break
+            2>>/run/harness/ssh.log
         sleep 0.02
     done
-    say "lost: the SSH server ended: $(tail -n 1 /run/harness/ssh.log)" >/dev/console
-    reboot -f
 }
 
 # A port opens once only and reads end-of-file while no host is attached, so the relay holds it
 # open and waits for the host's greeting; a server that spoke earlier would talk to nobody, and a
-# snapshot would freeze half a handshake.
+# snapshot would freeze half a handshake. A host that is attached and greets not again has lost its
+# server. Nothing of such a guest can be had, and the host would wait for answers: the guest ends
+# too, which is noticed at once.
 relay() {
+    silent=
     while :; do
-        if IFS= read -r greeting; then
+        if [ "$silent" ] && ! read -r -t 0; then
+            silent=$silent.
+            if [ $silent = ....... ]; then
+                say "lost: the SSH server ended: $(tail -n 1 /run/harness/ssh.log)" >/dev/console
+                reboot -f
+            fi
+            sleep 0.3
+        elif IFS= read -r greeting; then
             case $greeting in *harness)
                 socat FD:0 UNIX-CONNECT:$server,bind=$server.host 2>>/run/harness/ssh.log
                 rm -f $server.host
+                silent=.
                 ;;
             esac
         else
+            silent=
             sleep 0.02
         fi
     done

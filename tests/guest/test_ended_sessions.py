@@ -72,11 +72,11 @@ def test_whoever_is_killed_leaves_no_guest_and_no_file_and_the_run_goes_on(
     with subprocess.Popen([*words, *workers], stdout=subprocess.PIPE, **given) as session:  # type: ignore[call-overload]
 
         def waiting() -> list[int]:
-            done = list(tmp_path.glob("results/*/cells/*quick*.json"))
-            return [pid for pid in below(session.pid) if done and is_qemu(pid)]
+            begun = list(tmp_path.glob("results/*/*/*waits*"))
+            return [pid for pid in below(session.pid) if begun and is_qemu(pid)]
 
         victim = session.pid
-        guests = eventually(waiting, "no guest runs once the first cell has ended")
+        guests = eventually(waiting, "no guest of the longer cell runs")
         if workers:
             victim = next(one for one in children(session.pid) if {*guests} & {*below(one)})
         mine = list(below(victim))
@@ -92,6 +92,6 @@ def test_whoever_is_killed_leaves_no_guest_and_no_file_and_the_run_goes_on(
         **given,  # type: ignore[call-overload]
     )
     assert resumed.returncode == 0, resumed.stdout
-    [run] = tmp_path.glob("results/*/run.json")
+    [run] = {path.resolve() for path in tmp_path.glob("results/*/run.json")}
     assert len(json.loads(run.read_text())["cells"]) == 2
     assert not list(own.glob("harness-*"))
