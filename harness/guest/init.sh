@@ -165,31 +165,32 @@ serve() {
 
 # A port opens once only and reads end-of-file while no host is attached, so the relay holds it
 # open and waits for the host's greeting; a server that spoke earlier would talk to nobody, and a
-# snapshot would freeze half a handshake. A host that is attached and greets not again has lost its
-# server. Nothing of such a guest can be had, and the host would wait for answers: the guest ends
-# too, which is noticed at once.
+# snapshot would freeze half a handshake.
 relay() {
-    silent=
     while :; do
-        if [ "$silent" ] && ! read -r -t 0; then
-            silent=$silent.
-            if [ $silent = ....... ]; then
-                say "lost: the SSH server ended: $(tail -n 1 /run/harness/ssh.log)" >/dev/console
-                reboot -f
-            fi
-            sleep 0.3
-        elif IFS= read -r greeting; then
+        if IFS= read -r greeting; then
             case $greeting in *harness)
                 socat FD:0 UNIX-CONNECT:$server,bind=$server.host 2>>/run/harness/ssh.log
                 rm -f $server.host
-                silent=.
+                hung_up || hung_up || lost
                 ;;
             esac
         else
-            silent=
             sleep 0.02
         fi
     done
+}
+
+# Asked twice, since a console has been seen to let its reader sleep on.
+hung_up() {
+    timeout 2 cat >/dev/null
+}
+
+# Of a guest whose server ended while its host is attached nothing can be had, and the host would
+# wait for answers: the guest ends too, which is noticed at once.
+lost() {
+    say "lost: the SSH server ended: $(tail -n 1 /run/harness/ssh.log)" >/dev/console
+    reboot -f
 }
 serve &
 while [ ! -S $server ]; do sleep 0.02; done
