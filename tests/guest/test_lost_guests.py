@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from guest.conftest import Observe, one_step
 
+from harness.container import runtime
 from harness.guest.guest import Guest
 from harness.laboratory import Laboratory
 from harness.model.observations import Observation, Verdict
@@ -73,10 +74,12 @@ def test_a_qemu_that_is_lost_in_a_step_is_noticed_and_the_next_cell_passes(
     observe: Observe,
     laboratory: Laboratory,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     number: signal.Signals,
     said: str,
     seconds: float,
 ) -> None:
+    monkeypatch.setattr(runtime, "_GRACE", 20)  # a minute more changes nothing but this test's time
     seen = sent_in_a_step(observe, laboratory, tmp_path / "console.log", number)
     assert seen.verdict is Verdict.DIED
     assert said in seen.reason
