@@ -86,6 +86,12 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _DAY = re.compile(r"([A-Z][a-z]{2}) +(\d{1,2})\b|\b(\d{1,2}) ([A-Z][a-z]{2})\b")
 _YEAR = re.compile(r"\b\d{4}\b")
 
+_OF_LOAD = re.compile(
+    r"hrtimer: interrupt took|perf: interrupt took too long|clocksource: .*(?:unstable|skew)"
+    r"|sched: DL replenish lagged"
+)
+"""Kernel messages of a guest whose processor was kept waiting, whatever runs in it."""
+
 Replacement = tuple[str, str]
 
 
@@ -115,8 +121,9 @@ def normaliser(observation: Observation, extra: Sequence[Replacement] = ()) -> C
 
 
 def messages_of(observation: Observation, normalise: Callable[[str], str]) -> tuple[str, ...]:
-    """Return a cell's distinct kernel messages, normalised."""
-    return tuple(dict.fromkeys(normalise(line) for line in observation.messages))
+    """Return a cell's distinct kernel messages, normalised, without those of a machine's load."""
+    told = (line for line in observation.messages if not _OF_LOAD.search(line))
+    return tuple(dict.fromkeys(map(normalise, told)))
 
 
 # Memos of pure functions: patterns are the same for every cell of a run.

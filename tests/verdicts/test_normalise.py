@@ -85,3 +85,16 @@ def test_a_kernel_message_that_repeats_is_one() -> None:
 def test_the_documentation_lists_every_rule() -> None:
     rows = re.findall(r"^\| ([^|]+?) \| `<", DOCS.read_text(), flags=re.MULTILINE)
     assert rows == ["the kernel's release", *(rule.title for rule in RULES), "the clock"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "hrtimer: interrupt took 5718244 ns",
+        "perf: interrupt took too long (2510 > 2500), lowering kernel.perf_event_max_sample_rate",
+        "clocksource: Marking clocksource 'tsc' as unstable because the skew is too large:",
+    ],
+)
+def test_messages_of_the_machines_load_are_not_compared(line: str) -> None:
+    cell = observation(messages=(line, "cgroup: fork rejected"))
+    assert messages_of(cell, normaliser(cell)) == ("cgroup: fork rejected",)
