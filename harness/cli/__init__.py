@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from harness.cli.lines import complain
 from harness.errors import HarnessError
 
-_MODULES = {
+MODULES = {
     "kernels": "kernels",
     "images": "images",
     "store": "stores",
@@ -40,14 +40,14 @@ class _Commands(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Name the commands, in the order of the help."""
-        return list(_MODULES)
+        return list(MODULES)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command, with its module loaded; None: there is none of that name."""
-        if cmd_name not in _MODULES:
+        if cmd_name not in MODULES:
             return None
         only = typer.Typer()
-        import_module(f"harness.cli.{_MODULES[cmd_name]}").register(only)
+        import_module(f"harness.cli.{MODULES[cmd_name]}").register(only)
         return typer.main.get_group(only).commands[cmd_name]
 
 

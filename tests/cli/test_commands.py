@@ -29,15 +29,17 @@ def harness(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedP
 
 
 _EACH = """if True:
-    import json, os, sys
-    from harness.cli import main
+    import importlib, json, os, sys
+    from harness import cli
+    for module in {*cli.MODULES.values()}:
+        importlib.import_module(f"harness.cli.{module}")
     for number, words in enumerate(json.load(sys.stdin)):
         child = os.fork()
         if child == 0:
             for descriptor, name in ((1, "out"), (2, "err")):
                 os.dup2(os.open(f"{number}.{name}", os.O_CREAT | os.O_WRONLY, 0o600), descriptor)
             sys.argv = ["harness", *words]
-            sys.exit(main())
+            sys.exit(cli.main())
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
