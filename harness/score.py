@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness import process
+from harness.cells import Cell, running
 from harness.errors import ConfigError, UsageError
-from harness.kernels.catalog import parse_adhoc
+from harness.kernels.catalog import by_name, parse_adhoc
 from harness.laboratory import Laboratory, not_run
 from harness.model.cases import Case, Expected
 from harness.model.causes import KnownCause
 from harness.model.hosts import HostEntry
 from harness.model.observations import Observation, Verdict
 from harness.results.runs import RunDir
-from harness.scenarios.ahead import Ahead
 from harness.verdicts.explanation import explain
 from harness.verdicts.score import Scored, scored
 from harness.yamlvalues import did_you_mean
@@ -33,10 +31,9 @@ class Try:
     entry: HostEntry
 
     @property
-    def id(self) -> str:
-        """The cell's id, which is pytest's for the same cell."""
-        scenario = self.case.scenario
-        return f"{scenario.file}::{scenario.name}[{self.case.image}-{self.entry.name}]"
+    def cell(self) -> Cell:
+        """What runs."""
+        return Cell(scenario=self.case.scenario, image=self.case.image, entry=self.entry)
 
 
 def supplied(entries: Sequence[HostEntry], texts: Sequence[str]) -> list[HostEntry]:
@@ -49,14 +46,14 @@ def supplied(entries: Sequence[HostEntry], texts: Sequence[str]) -> list[HostEnt
         UsageError: a text is not of that form, or names no host.
     """
     given = [parse_adhoc(text) for text in texts]
-    by_name = {name: entry for entry in entries for name in (entry.name, *entry.aliases)}
+    hosts = by_name(entries)
     for one in given:
-        if one.name not in by_name:
-            hint = did_you_mean(one.name, list(by_name))
+        if one.name not in hosts:
+            hint = did_you_mean(one.name, list(hosts))
             raise UsageError(f"--kernel {one.name}=...: there is no such host; {hint}")
     found = []
     for entry in entries:
-        own = next((one for one in given if by_name[one.name].source == entry.source), None)
+        own = next((one for one in given if hosts[one.name].source == entry.source), None)
         found.append(replace(entry, source=own.source, flavour="") if own else entry)
     return found
 
@@ -69,7 +66,7 @@ def plan(
     Raises:
         ConfigError: a case names a host or a cause that there is not.
     """
-    by_name = {name: entry for entry in entries for name in (entry.name, *entry.aliases)}
+    hosts = by_name(entries)
     known = {cause.name for cause in causes}
     tries = []
     for case in cases:
@@ -77,9 +74,9 @@ def plan(
             if expected.cause and expected.cause not in known:
                 raise _error(case, expected, "cause", expected.cause, known)
             for host in expected.hosts:
-                if host not in by_name:
-                    raise _error(case, expected, "host", host, by_name)
-                tries.append(Try(case=case, expected=expected, entry=by_name[host]))
+                if host not in hosts:
+                    raise _error(case, expected, "host", host, hosts)
+                tries.append(Try(case=case, expected=expected, entry=hosts[host]))
     order = list(dict.fromkeys(entry.name for entry in entries))
     return sorted(tries, key=lambda one: order.index(one.entry.name))
 
@@ -96,32 +93,15 @@ def carry_out(
     Raises:
         StoreError: a cell cannot be recorded.
     """
-
-    def observe(one: Try) -> Observation:
-        scenario = one.case.scenario
-        seen = laboratory.observe(
-            one.id, scenario, one.case.image, one.entry, run.console_path(one.id)
-        )
-        run.write_cell(seen)
-        return seen
-
-    def interrupt() -> None:
-        laboratory.assembly.apparatus.keeper.end()
-        process.end_running()
-
-    jobs = [(one.id, _job(observe, one)) for one in tries]
-    ahead = Ahead(jobs, 2 * len(os.sched_getaffinity(0)))
     cells, observations = [], []
-    try:
+    with running([one.cell for one in tries], laboratory, run) as ran:
         for one in tries:
-            seen = ahead.result(one.id, _job(observe, one))
+            seen = ran.of(one.cell)
             cell = score_of(one, seen, causes)
             cells.append(cell)
             observations.append(seen)
             said = f": {cell.why}" if cell.why else ""
             say(f"{one.case.name} on {one.entry.name}: {cell.mark.value}{said}")
-    finally:
-        ahead.close(interrupt)
     return cells, observations
 
 
@@ -139,17 +119,14 @@ def recorded(tries: Sequence[Try], seen: Iterable[Observation]) -> list[Observat
     by_id = {one.id: one for one in seen}
     found = []
     for one in tries:
-        blank = not_run(one.id, one.case.scenario, one.case.image, one.entry)
-        kept = by_id.get(one.id)
+        cell = one.cell
+        blank = not_run(cell.id, cell.scenario, cell.image, cell.entry)
+        kept = by_id.get(cell.id)
         if kept is None or kept.scenario_digest != blank.scenario_digest:
             why = "no run has it" if kept is None else "its scenario was another one then"
             kept = replace(blank, verdict=Verdict.UNAVAILABLE, reason=why)
         found.append(kept)
     return found
-
-
-def _job(observe: Callable[[Try], Observation], one: Try) -> Callable[[], Observation]:
-    return lambda: observe(one)
 
 
 def _error(

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from harness import process
-from harness.errors import GuestError
+from harness.cells import Cell, Cells, running
 from harness.findings import Cause, Comparison, Finding, Kind
 from harness.laboratory import Laboratory
+from harness.model.causes import KnownCause
 from harness.model.observations import Observation, Verdict
 from harness.model.scenarios import Known, Scenario
 from harness.results.codec import encode
 from harness.results.files import translated, write_whole
 from harness.results.runs import RunDir, cell_name
 from harness.scenarios import accepted, causes
-from harness.scenarios.ahead import Ahead
+from harness.scenarios.accepted import Accepted
 from harness.scenarios.fitting import DIRECTORY
 from harness.scenarios.generic import FILE, TOOLS
 from harness.scenarios.sitting import COULD_NOT_RUN
@@ -71,43 +69,32 @@ def carry_out(
     return Upgrade(comparison=comparison, advices=tuple(answered), observations=tuple(cells.first))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Cells:
-    """Runs cells and records them."""
+    """The cells of a plan, and what they are judged by."""
 
-    def __init__(self, laboratory: Laboratory, run: RunDir, say: Callable[[str], None]) -> None:
-        self.laboratory = laboratory
-        rootdir = laboratory.assembly.options.rootdir
-        self.accepted = accepted.load(rootdir / DIRECTORY / accepted.FILE)
-        self.causes = causes.load_for(rootdir)
-        self.run = run
-        self.first: list[Observation] = []
-        self.ahead: Ahead[str, Observation] = Ahead((), 1)
-        self.ending = threading.Event()
-        self._say = say
+    laboratory: Laboratory
+    run: RunDir
+    accepted: Sequence[Accepted]
+    causes: Sequence[KnownCause]
+    ran: Cells
+    say: Callable[[str], None]
+    first: list[Observation] = field(default_factory=list)
 
     def of(self, row: Row, place: Place) -> Observation:
         """Return the observation of a cell, which may have been run ahead."""
-        found = self.ahead.result(
-            cell_id(row.scenario, place), lambda: self.observe(row.scenario, place)
-        )
+        found = self.ran.of(_cell(row.scenario, place))
         self.first.append(found)
         return found
 
-    def observe(self, scenario: Scenario, place: Place, repeat: int = 0) -> Observation:
-        """Run a cell and record it."""
-        id = cell_id(scenario, place)
-        log = self.run.console_path(id, repeat)
-        seen = self.laboratory.observe(id, scenario, place.image, place.entry, log)
-        if self.ending.is_set():
-            raise GuestError("the command ended before the cell did")
-        self.run.write_cell(replace(seen, repeat=repeat))
-        self._say(f"{id}{' again' if repeat else ''}: {seen.verdict.value}")
-        return replace(seen, repeat=repeat)
+    def observe(self, scenario: Scenario, place: Place, repeat: int) -> Observation:
+        """Run a cell once more, and record it."""
+        return self.ran.observe(_cell(scenario, place), repeat)
 
     def trial(self, scenario: Scenario, place: Place, refused: Refusals) -> Observation:
         """Run a cell with some calls refused, and record it apart from the others."""
         words = " ".join(f"{name}={errno}" for name, errno in refused.items())
-        id = f"{cell_id(scenario, place)} refusing {words}"
+        id = f"{_cell(scenario, place).id} refusing {words}"
         spec = replace(scenario.container, refuse=dict(refused))
         changed = replace(scenario, container=spec)
         log = self.run.console_path(id)
@@ -116,45 +103,40 @@ class _Cells:
         with translated(directory):
             directory.mkdir(exist_ok=True)
         write_whole(directory / f"{cell_name(id)}.json", encode(seen))
-        self._say(f"{id}: {seen.verdict.value}")
+        self.say(f"{id}: {seen.verdict.value}")
         return seen
-
-    def interrupt(self) -> None:
-        """End what runs."""
-        self.ending.set()
-        if "apparatus" in self.laboratory.assembly.__dict__:
-            self.laboratory.assembly.apparatus.keeper.end()
-        process.end_running()
 
 
 @contextmanager
 def _cells(
     plan: Plan, laboratory: Laboratory, run: RunDir, say: Callable[[str], None]
 ) -> Iterator[_Cells]:
-    """Begin to run all cells, as many at once as there is room for guests, and end them."""
-    made = _Cells(laboratory, run, say)
-
-    def job(scenario: Scenario, place: Place) -> Callable[[], Observation]:
-        return lambda: made.observe(scenario, place)
-
-    places = [
-        (row.scenario, place)
+    """Begin to run all cells, and end them."""
+    rootdir = laboratory.assembly.options.rootdir
+    known, documented = accepted.load(rootdir / DIRECTORY / accepted.FILE), causes.load_for(rootdir)
+    wanted = [
+        _cell(row.scenario, place)
         for question in plan.questions
         for row in question.rows
         for place in (row.before, row.after)
     ]
-    jobs = [(cell_id(*pair), job(*pair)) for pair in places]
-    # Each waits for a place of its own; how many there are depends on the accelerator.
-    made.ahead = Ahead(jobs, 2 * len(os.sched_getaffinity(0)))
-    try:
-        yield made
-    finally:
-        made.ahead.close(made.interrupt)
+
+    def told(seen: Observation) -> None:
+        say(f"{seen.id}{' again' if seen.repeat else ''}: {seen.verdict.value}")
+
+    with running(wanted, laboratory, run, told) as ran:
+        yield _Cells(
+            laboratory=laboratory,
+            run=run,
+            accepted=known,
+            causes=documented,
+            ran=ran,
+            say=say,
+        )
 
 
-def cell_id(scenario: Scenario, place: Place) -> str:
-    """Return a cell's id, which is pytest's for the same cell."""
-    return f"{scenario.file}::{scenario.name}[{place.image}-{place.entry.name}]"
+def _cell(scenario: Scenario, place: Place) -> Cell:
+    return Cell(scenario=scenario, image=place.image, entry=place.entry)
 
 
 # --- one question -----------------------------------------------------------------------

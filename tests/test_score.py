@@ -52,7 +52,7 @@ def test_of_several_runs_the_last_that_has_a_cell_counts_if_it_is_of_the_same_sc
         line=1,
     )
     one = Try(case=case, expected=works, entry=OTHER)
-    first = replace(not_run(one.id, scenario, "i", OTHER), verdict=Verdict.FAILED)
+    first = replace(not_run(one.cell.id, scenario, "i", OTHER), verdict=Verdict.FAILED)
     second = replace(first, verdict=Verdict.PASSED)
     assert recorded([one], [first, second]) == [second]
     [other] = recorded([one], [replace(first, scenario_digest="another")])

@@ -75,6 +75,12 @@ def load_mirrors(files: Iterable[Path]) -> dict[str, str]:
     return mirrors
 
 
+def by_name(entries: Iterable[HostEntry]) -> dict[str, HostEntry]:
+    """Return entries by their names and aliases; a name goes before another's alias."""
+    found = {alias: entry for entry in entries for alias in entry.aliases}
+    return found | {entry.name: entry for entry in entries}
+
+
 def parse_adhoc(text: str) -> HostEntry:
     """Return the entry of ``--kernel NAME=PATH[,modules=DIR]``.
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.errors import UnavailableError, UsageError
+from harness.kernels.catalog import by_name
 from harness.kernels.lock import read_locks, update_locks
 from harness.kernels.schema import describe
 from harness.kernels.sources import Resolver, resolve
@@ -52,10 +53,9 @@ def lock_kernels(
         UsageError: a name is no entry's.
         VerificationError: a signature or checksum does not hold; nothing was written.
     """
-    by_name = {name: entry for entry in entries for name in entry.aliases}
-    by_name |= {entry.name: entry for entry in entries}
-    _check(names, by_name, "kernel")
-    chosen = [by_name[name] for name in names] or _one_a_source(entries)
+    known = by_name(entries)
+    _check(names, known, "kernel")
+    chosen = [known[name] for name in names] or _one_a_source(entries)
     return _write(file, {entry.name: partial(resolve, entry, resolver) for entry in chosen})
 
 

@@ -101,7 +101,7 @@ def test_the_corpus_names_hosts_and_causes_that_there_are(corpus: tuple[Case, ..
     entries = load_catalog([defaults.directory("kernels") / "catalog.yaml"])
     tries = plan(corpus, entries, causes.load_for(ROOT))
     assert len(tries) == sum(len(each.hosts) for case in corpus for each in case.expected)
-    assert len({one.id for one in tries}) == len(tries)
+    assert len({one.cell.id for one in tries}) == len(tries)
 
 
 def test_an_unknown_host_or_cause_is_an_error_at_its_line(tmp_path: Path) -> None:
