@@ -15,14 +15,11 @@ from harness.images import catalog
 from harness.images.catalog import ImageEntry
 from harness.model.cases import Case, Effect, Expected, Sign
 from harness.model.scenarios import Scenario
-from harness.scenarios import schema
 from harness.scenarios.case_schema import HostsKeys
-from harness.scenarios.load import scenarios_of
-from harness.yamlfile import Document
+from harness.scenarios.load import keys_of, scenarios_from, yaml_files
 
 DIRECTORY = "scenarios/known"
 """Where the corpus lies, below the rootdir."""
-_SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +37,10 @@ def load_case(path: Path, rootdir: Path) -> Loaded:
         ConfigError: the file is wrong, or is no case.
     """
     document = yamlfile.load(path)
-    scenarios = scenarios_of(document, rootdir)
-    keys = yamlfile.validate(document, schema.ScenarioFile)
+    keys = keys_of(document)
     if keys.case is None:
         raise ConfigError(path, 1, "no key 'case' at the top level: this is no case of the corpus")
-    [scenario] = scenarios
+    [scenario] = scenarios_from(document, keys, rootdir)
     case = Case(
         name=path.stem,
         kind=keys.case.kind,
@@ -58,7 +54,7 @@ def load_case(path: Path, rootdir: Path) -> Loaded:
         file=scenario.file,
         line=document.line_of("case"),
     )
-    return Loaded(case=case, images=_images(document))
+    return Loaded(case=case, images=catalog.entries_of(document, keys.images))
 
 
 def load_with_images(path: Path, rootdir: Path) -> tuple[list[Scenario], dict[str, ImageEntry]]:
@@ -68,8 +64,9 @@ def load_with_images(path: Path, rootdir: Path) -> tuple[list[Scenario], dict[st
         ConfigError: the file is wrong.
     """
     document = yamlfile.load(path)
-    scenarios = scenarios_of(document, rootdir)
-    return scenarios, _images(document)
+    keys = keys_of(document)
+    images = catalog.entries_of(document, keys.images)
+    return scenarios_from(document, keys, rootdir), images
 
 
 def load_corpus(
@@ -80,7 +77,7 @@ def load_corpus(
     Raises:
         ConfigError: a file is wrong, two bring different images of one name, or a name is no case.
     """
-    files = [path for path in sorted(directory.rglob("*")) if path.suffix in _SUFFIXES]
+    files = yaml_files(directory)
     wanted = list(names)
     missing = [name for name in wanted if name not in {path.stem for path in files}]
     if missing:
@@ -105,11 +102,6 @@ def add_images(known: dict[str, ImageEntry], brought: Mapping[str, ImageEntry]) 
             path, _, line = entry.where.rpartition(":")
             problem = f"images.{name}: another image has this name: {other.where}"
             raise ConfigError(Path(path), int(line), problem)
-
-
-def _images(document: Document) -> dict[str, ImageEntry]:
-    forms = yamlfile.validate(document, schema.ScenarioFile).images
-    return catalog.entries_of(document, forms)
 
 
 def _expected(keys: HostsKeys, line: int) -> Expected:

@@ -11,11 +11,10 @@ from harness.images.catalog import ImageEntry
 from harness.model.scenarios import Scenario
 from harness.oci import Reference, Transport
 from harness.scenarios.detect import is_scenario_file
-from harness.scenarios.load import KNOWN, load_file
+from harness.scenarios.load import KNOWN, SUFFIXES, load_file, yaml_files
 from harness.yamlvalues import did_you_mean
 
 DIRECTORY = "scenarios"
-_SUFFIXES = (".yaml", ".yml")
 
 
 def collect(rootdir: Path) -> tuple[Scenario, ...]:
@@ -26,7 +25,7 @@ def collect(rootdir: Path) -> tuple[Scenario, ...]:
     Raises:
         ConfigError: a scenario file is wrong.
     """
-    files = [path for path in sorted((rootdir / DIRECTORY).rglob("*")) if path.suffix in _SUFFIXES]
+    files = yaml_files(rootdir / DIRECTORY)
     files += sorted(rootdir.glob("*.scenario.y*ml"))
     found = (load_file(path, rootdir) for path in files if is_scenario_file(path))
     return tuple(one for scenarios in found for one in scenarios if KNOWN not in one.tags)
@@ -41,7 +40,7 @@ def named(wanted: Iterable[str], known: Sequence[Scenario], rootdir: Path) -> tu
     """
     found: list[Scenario] = []
     for text in wanted:
-        if "/" in text or text.endswith(_SUFFIXES):
+        if "/" in text or text.endswith(SUFFIXES):
             found += load_file(rootdir / text, rootdir)
             continue
         mine = [scenario for scenario in known if scenario.name == text]

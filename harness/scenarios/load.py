@@ -34,7 +34,14 @@ SHM_SIZE = 64 << 20
 KNOWN = "known"
 """Tag of a scenario that shows a documented breakage: it runs when it is asked for alone."""
 
+SUFFIXES = (".yaml", ".yml")
+
 _SCENARIOS = "scenarios"
+
+
+def yaml_files(directory: Path) -> list[Path]:
+    """Return the YAML files below a directory, by path."""
+    return [path for path in sorted(directory.rglob("*")) if path.suffix in SUFFIXES]
 
 
 def load_file(path: Path, rootdir: Path) -> list[Scenario]:
@@ -52,12 +59,29 @@ def scenarios_of(document: Document, rootdir: Path) -> list[Scenario]:
     Raises:
         ConfigError: as for :func:`load_file`.
     """
+    return scenarios_from(document, keys_of(document), rootdir)
+
+
+def keys_of(document: Document) -> schema.ScenarioFile:
+    """Return the keys of a scenario file.
+
+    Raises:
+        ConfigError: the file is wrong.
+    """
     if isinstance(document.data, dict) and _SCENARIOS not in document.data:
         raise ConfigError(document.path, 1, f"no key {_SCENARIOS!r} at the top level")
-    parsed = yamlfile.validate(document, schema.ScenarioFile)
+    return yamlfile.validate(document, schema.ScenarioFile)
+
+
+def scenarios_from(document: Document, keys: schema.ScenarioFile, rootdir: Path) -> list[Scenario]:
+    """Like :func:`scenarios_of`, of ``keys`` already checked.
+
+    Raises:
+        ConfigError: it names a file that is missing or outside ``rootdir``.
+    """
     loader = _Loader(document, rootdir.resolve())
-    found = [loader.scenario(name, keys) for name, keys in parsed.scenarios.items()]
-    if parsed.case is None:
+    found = [loader.scenario(name, each) for name, each in keys.scenarios.items()]
+    if keys.case is None:
         return found
     return [replace(scenario, tags=(KNOWN, *scenario.tags)) for scenario in found]
 
