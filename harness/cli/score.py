@@ -13,7 +13,7 @@ import typer
 
 from harness.cli.common import Accel, assembly, laboratory
 from harness.cli.history import RESULTS, Results
-from harness.cli.lines import show
+from harness.cli.lines import complain, show
 from harness.errors import HarnessError, UsageError
 from harness.model.observations import Observation
 from harness.plugin.signals import terminated_as_interrupted
@@ -23,7 +23,7 @@ from harness.report.contents import load
 from harness.report.files import Format, write
 from harness.report.score import COLUMNS, page, score_rows, verdict_lines
 from harness.results.codec import decode, encode
-from harness.results.files import translated, write_whole
+from harness.results.files import write_whole
 from harness.results.meta import Run, RunMeta
 from harness.results.runs import RunDir
 from harness.scenarios import causes
@@ -114,7 +114,7 @@ def score(
         for file in filter(None, (json, where and where / FILE)):
             write_whole(file, encode(found))
     except HarnessError as error:
-        sys.stderr.write(f"harness: {error}\n")
+        complain(error)
         raise typer.Exit(Status.COULD_NOT_RUN) from error
     show(COLUMNS, score_rows(found))
     typer.echo("\n".join(["", *verdict_lines(found), *([f"Recorded in {where}"] if where else [])]))
@@ -197,8 +197,13 @@ def _status(found: Score) -> Status:
 
 def _write_page(file: Path) -> None:
     last = file.with_suffix(".json")
-    with translated(last):
+    try:
         data = last.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"--page={file}: {last} cannot be read: {error.strerror}; "
+            f"`harness score --json {last}` writes it"
+        ) from error
     cases, _ = load_corpus(Path.cwd() / DIRECTORY, Path.cwd())
     write_whole(file, page(decode(Score, data), cases).encode())
     typer.echo(f"{file}: {len(cases)} cases")
