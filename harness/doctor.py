@@ -85,17 +85,12 @@ def _isolation() -> Iterator[Finding]:
         remedy="" if version else "Linux 5.13 or newer, with landlock in /sys/kernel/security/lsm",
     )
     words = () if os.geteuid() == 0 else ("--user",)
-    try:
-        process.run(["unshare", *words, "--net", "true"], limit=_LIMIT)
-    except HarnessError as error:
-        yield Finding(
-            what="network namespace",
-            found=str(error),
-            good=False,
-            remedy="QEMU keeps this machine's network: allow user namespaces",
-        )
-        return
-    yield Finding(what="network namespace", found="works", good=True)
+    yield _tried(
+        "network namespace",
+        ["unshare", *words, "--net", "true"],
+        works="works",
+        remedy="QEMU keeps this machine's network: allow user namespaces",
+    )
 
 
 def _programs() -> Iterator[Finding]:
@@ -136,16 +131,21 @@ def _accelerator(assembly: Assembly, version: str) -> Finding:
 
 
 def _user_namespaces() -> Finding:
+    return _tried(
+        "user namespaces",
+        ["unshare", "--user", "--map-root-user", "true"],
+        works="work",
+        remedy="Debian recipes need them, or root: sysctl kernel.unprivileged_userns_clone=1",
+    )
+
+
+def _tried(what: str, words: list[str], *, works: str, remedy: str) -> Finding:
+    """Say what came of a program that succeeds where ``what`` is to be had."""
     try:
-        process.run(["unshare", "--user", "--map-root-user", "true"], limit=_LIMIT)
+        process.run(words, limit=_LIMIT)
     except HarnessError as error:
-        return Finding(
-            what="user namespaces",
-            found=str(error),
-            good=False,
-            remedy="Debian recipes need them, or root: sysctl kernel.unprivileged_userns_clone=1",
-        )
-    return Finding(what="user namespaces", found="work", good=True)
+        return Finding(what=what, found=str(error), good=False, remedy=remedy)
+    return Finding(what=what, found=works, good=True)
 
 
 def _store(assembly: Assembly) -> Iterator[Finding]:

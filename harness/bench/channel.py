@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import statistics
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -89,7 +90,7 @@ def _transfers(guest: Guest, size: int) -> tuple[Figures, Figures]:
     data = os.urandom(size)
     digest = hashlib.sha256(data).hexdigest()
     begin = time.monotonic()
-    said = guest.run(f"cat >{_FILE}", stdin=data, limit=LIMIT)
+    guest.run(f"cat >{_FILE}", stdin=data, limit=LIMIT)
     into = time.monotonic() - begin
     there = guest.run(f"sha256sum {_FILE}", limit=LIMIT).stdout.decode().split()[0]
     begin = time.monotonic()
@@ -107,22 +108,22 @@ def _cuts(guest: Guest, number: int) -> Figures:
         guest.reconnect(RECONNECT)
         _command(guest, each)
         took.append(time.monotonic() - begin)
-    return {"number": number, "median s": _middle(took), "worst s": round(max(took), 3)}
+    return {
+        "number": number,
+        "median s": round(statistics.median(took), 4),
+        "worst s": round(max(took), 3),
+    }
 
 
 def _spread(took: Sequence[float]) -> Figures:
     ordered = sorted(took)
     return {
         "number": len(took),
-        "median ms": round(1000 * _middle(took), 1),
+        "median ms": round(1000 * statistics.median(took), 1),
         "99 % ms": round(1000 * ordered[len(ordered) * 99 // 100], 1),
         "worst ms": round(1000 * ordered[-1], 1),
         f"above {1000 * PULSE:g} ms": sum(one > PULSE for one in took),
     }
-
-
-def _middle(took: Sequence[float]) -> float:
-    return round(sorted(took)[len(took) // 2], 4)
 
 
 def _speed(size: int, seconds: float) -> Figures:

@@ -256,9 +256,10 @@ class Gathered:
         if run is None:
             return
         self._stopped = bool(session.shouldstop or session.shouldfail)
-        self._recording(lambda: run.finish(self._meta(run), matrix.counts, int(session.exitstatus)))
+        meta = self._meta(run)
+        self._recording(lambda: run.finish(meta, matrix.counts, int(session.exitstatus)))
         self._recording(run.announce)
-        self.left = len(resuming.left(run, self._meta(run)))
+        self.left = len(resuming.left(run, meta))
         self.forgotten = remember(run.path)
         self._recording(lambda: write_reports(run.path, self.config.getoption("report")))
         if self.problem and int(session.exitstatus) == int(pytest.ExitCode.OK):

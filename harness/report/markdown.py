@@ -86,7 +86,7 @@ def _findings(report: Report) -> Iterator[str]:
             )
             for finding in ordered
         ]
-        yield from _table(("class", "image", "scenario", "kernels", "what"), rows)
+        yield from table(("class", "image", "scenario", "kernels", "what"), rows)
         yield ""
     yield f"{plural(same, 'cell')} the same."
     sentences = [*report.comparison.notes, *report.comparison.unmatched]
@@ -141,7 +141,7 @@ def _matrix(report: Report) -> Iterator[str]:
     rows = [
         (escaped(row.key.image), escaped(row.label), *map(_words, row.cells)) for row in matrix.rows
     ]
-    yield from _table(("image", "scenario", *columns), rows)
+    yield from table(("image", "scenario", *columns), rows)
     if any(outcome.enosys for outcome in matrix.cells):
         yield ""
         yield "+N: N different ENOSYS (by system call, program and origin)"
@@ -170,7 +170,7 @@ def _enosys(found: Sequence[NewEnosys]) -> Iterator[str]:
         rows.setdefault(line, []).append(f"{new.row.image}, {new.row.scenario}")
     yield "### ENOSYS"
     yield ""
-    yield from _table(
+    yield from table(
         ("system call", "program", "on", "from", "program afterwards", "in"),
         [
             (*map(escaped, line), escaped("; ".join(dict.fromkeys(where))))
@@ -190,7 +190,8 @@ def _notes(report: Report) -> Iterator[str]:
     yield from (f"- {escaped(f'not read: {problem}')}" for problem in problems)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    """Yield the lines of a table whose cells are Markdown already."""
     yield f"| {' | '.join(head)} |"
     yield f"|{' --- |' * len(head)}"
     yield from (f"| {' | '.join(row)} |" for row in rows)

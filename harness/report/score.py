@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.model.cases import Case, Effect
-from harness.report.markdown import escaped
+from harness.report.markdown import escaped, table
 from harness.report.plain import clean, listed, plural
 from harness.verdicts.score import (
     TARGET,
@@ -90,7 +90,7 @@ def _score(score: Score) -> Iterator[str]:
         + "."
     )
     yield ""
-    yield from _table(COLUMNS, score_rows(score))
+    yield from table(COLUMNS, (map(escaped, row) for row in score_rows(score)))
     yield ""
     yield from (f"- {escaped(line)}" for line in verdict_lines(score))
 
@@ -109,7 +109,7 @@ def _case(case: Case, cells: dict[tuple[str, str], Scored]) -> Iterator[str]:
             effect = expected.effect.value
             wanted = f"{effect}: {expected.cause}" if expected.cause else effect
             rows.append([host, wanted, *(_came_of(cell) if cell else ("not in the score", ""))])
-    yield from _table(["host", "known", "score", "named"], rows)
+    yield from table(["host", "known", "score", "named"], (map(escaped, row) for row in rows))
 
 
 def _came_of(cell: Scored) -> tuple[str, str]:
@@ -122,9 +122,3 @@ def _link(reference: str) -> str:
         return f"<{reference}>"
     repository, _, number = reference.partition("#")
     return f"[{reference}](https://github.com/{repository}/issues/{number})"
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(columns)} |"
-    yield f"|{' --- |' * len(columns)}"
-    yield from (f"| {' | '.join(map(escaped, row))} |" for row in rows)
