@@ -1,11 +1,12 @@
 """Run a program, confined, as a child that does not outlive whoever holds the other end of stdin.
 
 Started as ``python -I -S supervise.py DIRECTORY JAIL PROGRAM ARGS``; JAIL is of
-:func:`jail.words`. The directory is the program's own, and is removed after it where whoever holds
-the other end was killed and cannot do so. A parent-death signal of the harness would follow the
-thread that forked, not the process, and a guest started by a pool's thread would die with that
-thread; a pipe has no such trap, and it also notices SIGKILL of the harness. This process has one
-thread, so the program dies with it by that signal (prctl(2)).
+:func:`jail.words`. The directory is the program's own and is removed after it, always by this
+process: whoever holds the other end may be killed at any time, also between the program's end and
+the removal. A parent-death signal of the harness would follow the thread that forked, not the
+process, and a guest started by a pool's thread would die with that thread; a pipe has no such
+trap, and it also notices SIGKILL of the harness. This process has one thread, so the program dies
+with it by that signal (prctl(2)).
 """
 
 import ctypes
@@ -39,8 +40,7 @@ def main(directory: str, argv: list[str]) -> int:
     if process not in ready:
         os.kill(child, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if _alone():
-        shutil.rmtree(directory, ignore_errors=True)
+    shutil.rmtree(directory, ignore_errors=True)
     return status if status >= 0 else 128 - status
 
 
@@ -60,13 +60,6 @@ def _become(argv: list[str]) -> "NoReturn":
     except OSError as error:
         os.write(2, f"cannot start {words[0]}: {error.strerror}\n".encode())
         os._exit(127)
-
-
-def _alone() -> bool:
-    """Tell whether whoever holds the other end of stdout, where the program wrote, is gone."""
-    poll = select.poll()
-    poll.register(1, 0)
-    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 if __name__ == "__main__":

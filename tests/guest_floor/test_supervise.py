@@ -132,8 +132,10 @@ def test_the_child_outlives_the_thread_that_started_it_and_not_a_killed_parent(
     assert not its.exists()
 
 
-def test_a_parent_that_lives_keeps_the_directory(tmp_path: Path) -> None:
-    words = [*WITHOUT, str(tmp_path), *JAIL, "/bin/sh", "-c", "exit 0"]
+def test_the_directory_goes_with_the_child_whoever_lives_to_see_it(tmp_path: Path) -> None:
+    its = tmp_path / "its"
+    its.mkdir()
+    words = [*WITHOUT, str(its), *JAIL, "/bin/sh", "-c", "exit 3"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        assert child.wait(20) == 0
-        assert tmp_path.is_dir()
+        assert child.wait(20) == 3
+        assert not its.exists()
