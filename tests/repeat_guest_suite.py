@@ -2,8 +2,9 @@
 
     python tests/repeat_guest_suite.py --times 10 [--log FILE] [pytest's arguments]
 
-A test that failed in some runs and passed in others is flaky. The log is one JSON object a line
-and is only ever added to, so that runs of many days add up.
+A test that failed in some runs and passed in others is flaky. The log is one JSON object a line,
+is only ever added to and belongs to the repository, so that runs of many days and machines add up.
+``--times 0`` runs nothing and sums it up.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).parent.parent
-LOG = ROOT / ".guest-suite.log"
+LOG = ROOT / "docs" / "guest-suite.jsonl"
+SUITE = ("-n", "auto", "--dist", "loadfile", "-m", "guest", str(ROOT / "tests"))
 Record = dict[str, Any]
 
 
@@ -34,7 +36,7 @@ def main(words: Sequence[str]) -> int:
     given, more = parser.parse_known_args(words)
     passed = True
     for _ in range(given.times):
-        record = once(more or ["-m", "guest", str(ROOT / "tests")])
+        record = once(more or SUITE)
         passed = passed and record["status"] == 0
         with given.log.open("a") as log:
             log.write(json.dumps(record) + "\n")
@@ -59,11 +61,19 @@ def once(arguments: Sequence[str]) -> Record:
     ]
     return {
         "started": started,
+        "commit": revision(),
         "seconds": round(time.monotonic() - begin),
         "status": status,
         "tests": len(cases),
         "failed": failed,
     }
+
+
+def revision() -> str:
+    """Return which commit is checked out, with ``+`` behind it where files differ from it."""
+    words = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    done = subprocess.run(words, cwd=ROOT, check=False, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 def summary(records: Iterable[Record]) -> list[str]:

@@ -31,6 +31,9 @@ def test_each_run_is_noted_and_a_flaky_test_is_named(
     records = [json.loads(line) for line in log.read_text().splitlines()]
     assert [record["status"] for record in records] == [1, 0, 0]
     assert {record["tests"] for record in records} == {2}
+    assert all(record["commit"] for record in records)
+    capfd.readouterr()
+    assert main(["--times", "0", *words]) == 0
     said = capfd.readouterr().out
     assert "2 of 3 runs passed" in said
     assert "failed in 1 of 3: " in said
