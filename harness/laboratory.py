@@ -188,7 +188,7 @@ class Laboratory:
             features=apparatus.features,
         )
         with apparatus.booted(machine) as guest:
-            guest.run("harness-tools", limit=300)
+            guest.run("harness-tools build", limit=300)
             yield guest
 
     def snapshot(self, ready: Ready, machine: Machine) -> Path | None:

@@ -3,7 +3,7 @@
 # its path. Its libraries go where the loader looks last, so that the guest's own come first, as
 # they do when the set is part of the initramfs. The C library's parts must all be of the guest's
 # own version, which the set GLIBC has whole.
-harness-tools || exit 1
+harness-tools "$1" "$3" || exit 1
 links=/run/harness/runtime-libraries
 [ -e $links ] && xargs rm -f <$links
 : >$links

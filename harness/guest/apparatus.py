@@ -22,7 +22,7 @@ from harness.packages.download import Fetcher
 from harness.store import Store, digest_of
 
 BASE = "base"
-DRILL = "drill"
+PERL = "perl"
 """The tool set with which a drill's init sets its filter."""
 SLOTS = (8 << 30, 32 << 30, 128 << 30)
 """Virtual sizes that an image's disk may have, so that few snapshots serve all images."""
@@ -55,7 +55,7 @@ class Apparatus:
 
         The base set comes first: its C library, the newest, also serves an older runtime.
         """
-        names = (BASE, runtime, DRILL if host.drill else "")
+        names = (BASE, runtime, PERL if host.drill else "")
         sets = [self.tool_set(name) for name in names if name]
         parts = tuple(Part(each.root, each.digest) for each in sets)
         return initramfs.build(host, parts, store=self.store)

@@ -117,13 +117,16 @@ done
 
 cat >/usr/bin/harness-tools <<'SCRIPT'
 #!/bin/sh
-# Unpack the tools disk (a bare tar) once.
-[ -e /tools/.unpacked ] && exit 0
-mkdir -p /tools && tar -x -C /tools -f /run/harness/disk/tools && : >/tools/.unpacked
+# harness-tools SET...: unpack sets of the tools disk (a bare tar), each once.
+mkdir -p /tools
+for set in "$@"; do
+    [ -e "/tools/.$set" ] && continue
+    tar -x -C /tools -f /run/harness/disk/tools "$set" && : >"/tools/.$set" || exit 1
+done
 SCRIPT
 cat >/usr/bin/tool <<'SCRIPT'
 #!/bin/sh
-# tool SET PROGRAM ARGS: a program of a set with the set's own loader and libraries.
+# tool SET PROGRAM ARGS: a program of a set with the set's own loader and libraries, if it has any.
 root=/tools/$1/usr
 program=$2
 shift 2
@@ -133,6 +136,7 @@ done
 for loader in "$root"/lib64/ld-linux-x86-64.so.2 "$root"/lib/ld-linux.so.2; do
     [ -e "$loader" ] && break
 done
+[ -e "$loader" ] || exec "$root/$directory/$program" "$@"
 libraries=$root/lib/x86_64-linux-gnu:$root/lib/i386-linux-gnu:$root/lib
 exec "$loader" --library-path "$libraries" "$root/$directory/$program" "$@"
 SCRIPT

@@ -19,7 +19,7 @@ from harness.store import digest_of
 from harness.trace.census import Census, CensusTaker
 from harness.trace.syscalls import Syscalls
 
-CENSUS_SETS = ("build", "perl-i386")
+CENSUS_SETS = ("perl", "perl-i386")
 """Tool sets with the census's perl, for 64-bit and for 32-bit programs."""
 
 _FORMAT = 1
@@ -71,7 +71,7 @@ def survey(
     def make(directory: Path) -> None:
         begin = time.monotonic()
         with apparatus.booted(machine) as guest:
-            guest.run("harness-tools", limit=_UNPACK_LIMIT)
+            guest.run(f"harness-tools {' '.join(CENSUS_SETS)}", limit=_UNPACK_LIMIT)
             found = _look(guest, candidates, syscalls, drill=host.drill is not None)
         (directory / _FILE).write_bytes(encode(found))
         seconds = time.monotonic() - begin

@@ -40,7 +40,7 @@ syscall(157, 38, 1, 0, 0, 0) == 0 && syscall(157, 22, 2, $program) == 0 or die "
 syscall(int $number);
 exit 5;
 """
-PERL = "tool build perl"
+PERL = "tool perl perl"
 COMMANDS = (
     f"{PERL} -e 'syscall(72, 0, 1033, 0); syscall(600, 1, 2, 3); syscall(452, -1, 0, 7); exit 7'",
     f"{PERL} /tmp/refused.pl 00050026 {GETPPID}",  # errno 38
@@ -77,10 +77,10 @@ def guest() -> Iterator[Guest]:
             host=host,
             accelerator=Accelerator.TCG,
             initramfs=apparatus.initramfs(host),
-            disks=(apparatus.tools_disk("build", "perl-i386"),),
+            disks=(apparatus.tools_disk("perl", "perl-i386"),),
         )
         with apparatus.booted(machine) as running:
-            running.run("harness-tools", limit=300)
+            running.run("harness-tools perl perl-i386", limit=300)
             yield running
 
 
