@@ -35,6 +35,7 @@ COULD_NOT_RUN = 2
 NIGHT = "night.json"
 SUMMARY = "night.md"
 _LOCK = ".nightly.lock"
+PYTEST = (sys.executable, "-m", "pytest")
 _LIMIT = 23 * 3600.0
 """Seconds: a night that takes longer would meet the next."""
 _GRACE = 60.0
@@ -104,7 +105,7 @@ def _run(plan: Plan, progress: Progress) -> tuple[int, str]:
 def _pytest(plan: Plan) -> RunRef:
     """Run pytest and return the run that it recorded."""
     before = {ref.path.name for ref in find_runs(plan.results)}
-    words = [sys.executable, "-m", "pytest", "--night", f"--results={plan.results.absolute()}"]
+    words = [*PYTEST, "--night", f"--results={plan.results.absolute()}"]
     words += ["--allow-missing-kernels"] if plan.allow_missing else []
     status = process.attend([*words, *plan.arguments], limit=_LIMIT, grace=_GRACE)
     fresh = [

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,6 +39,10 @@ MAX_NODES = 200_000
 """Aliases can make a small file mean an enormous one; expansion stops here."""
 
 MAX_DEPTH = 100
+
+KEPT = 1 << 20
+"""Characters of a text whose nodes are kept: a process reads the catalogs, locks and causes again
+and again, and to scan them takes longer than all else that is done with them."""
 
 _PROBLEMS_SHOWN = 10
 
@@ -94,7 +99,7 @@ def parse(raw: bytes, path: Path) -> Document:
         raise ConfigError(path, line, "not UTF-8 text") from error
     reader = _Reader(path)
     try:
-        root = YAML(typ="safe", pure=True).compose(text)
+        root = (_composed if len(text) <= KEPT else _composed.__wrapped__)(text)
         data = reader.value(root, ()) if root is not None else None
     except YAMLError as error:
         raise _syntax_error(path, text, error) from error
@@ -104,6 +109,12 @@ def parse(raw: bytes, path: Path) -> Document:
     except (ValueError, TypeError, AttributeError, KeyError, IndexError, AssertionError) as error:
         raise ConfigError(path, None, f"not valid YAML: {error}") from error
     return Document(path, data, reader.lines)
+
+
+@lru_cache(maxsize=32)
+def _composed(text: str) -> Node | None:
+    root: Node | None = YAML(typ="safe", pure=True).compose(text)
+    return root
 
 
 def validate(document: Document, model: type[Model]) -> Model:

@@ -115,7 +115,9 @@ def place(
     own_store: Path,
     scenarios: Write,
     monkeypatch: pytest.MonkeyPatch,
+    program: tuple[str, ...],
 ) -> Place:
+    monkeypatch.setattr("harness.nightly.PYTEST", program)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("NO_COLOR", "1")
