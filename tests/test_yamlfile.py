@@ -134,7 +134,7 @@ def test_a_small_file_that_means_an_enormous_one_is_refused_in_little_time() -> 
     assert time.monotonic() - started < 30
 
 
-@pytest.mark.parametrize("text", ["&a [*a]", "a: &a\n  <<: *a", "[" * 5000, "{a: " * 5000])
+@pytest.mark.parametrize("text", ["&a [*a]", "a: &a\n  <<: *a", "[" * 1500, "{a: " * 1500])
 def test_endless_and_deep_nesting_is_refused(text: str) -> None:
     assert "nested" in refused(text)
 
