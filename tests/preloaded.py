@@ -48,7 +48,8 @@ def ask(address: str, words: list[str]) -> int:
         server.connect(address)
         for number in _PASSED_ON:
             signal.signal(number, lambda number, _: server.send(bytes([number])) and None)
-        socket.send_fds(server, [len(data := json.dumps(request).encode()).to_bytes(4)], [0, 1, 2])
+        data = json.dumps(request).encode()
+        socket.send_fds(server, [len(data).to_bytes(4)], [0, 1, 2])
         server.sendall(data)
         said = server.recv(1)
     return said[0] if said else 1
@@ -80,10 +81,8 @@ def serve(address: str) -> int:
         listening.listen()
         os.write(1, b"ready\n")
         while True:
-            if (
-                0 in (ready := select.select([0, listening.fileno()], [], [])[0])
-                and len(ready) == 1
-            ):
+            ready, _, _ = select.select([0, listening.fileno()], [], [])
+            if listening.fileno() not in ready:
                 os._exit(0)
             asker, _ = listening.accept()
             if os.fork() == 0:
