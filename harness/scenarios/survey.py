@@ -16,11 +16,8 @@ from harness.kernels.hosts import identity
 from harness.model.hosts import Accelerator, Host
 from harness.results.codec import decode, encode
 from harness.store import digest_of
-from harness.trace.census import Census, CensusTaker
+from harness.trace.census import PROBES, Census, CensusTaker
 from harness.trace.syscalls import Syscalls
-
-CENSUS_SETS = ("perl", "perl-i386")
-"""Tool sets with the census's perl, for 64-bit and for 32-bit programs."""
 
 _FORMAT = 1
 _FILE = "survey.json"
@@ -58,7 +55,7 @@ def survey(
         HarnessError: no runtime starts on it, or a tool cannot be had.
     """
     candidates = choice.order(host.engine)
-    disk = apparatus.tools_disk(*CENSUS_SETS, *candidates)
+    disk = apparatus.tools_disk(*PROBES.values(), *candidates)
     initramfs = apparatus.initramfs(host)
     machine = Machine(
         host=host,
@@ -71,7 +68,7 @@ def survey(
     def make(directory: Path) -> None:
         begin = time.monotonic()
         with apparatus.booted(machine) as guest:
-            guest.run(f"harness-tools {' '.join(CENSUS_SETS)}", limit=_UNPACK_LIMIT)
+            guest.run(f"harness-tools {' '.join(PROBES.values())}", limit=_UNPACK_LIMIT)
             found = _look(guest, candidates, syscalls, drill=host.drill is not None)
         (directory / _FILE).write_bytes(encode(found))
         seconds = time.monotonic() - begin

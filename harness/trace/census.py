@@ -23,7 +23,7 @@ LAST = 511
 PROBE_LIMIT = 300.0
 _ENOSYS = 38
 _SIGSYS = 31
-_PROBES = {"x86_64": "perl", "i386": "perl-i386"}
+PROBES = {"x86_64": "perl", "i386": "perl-i386"}
 """The guest tools' set that has perl for an ABI."""
 
 _SYMBOL = re.compile(r"^([0-9a-f]{1,16}) ([tTwW]) (\w+)$", re.MULTILINE)
@@ -82,7 +82,7 @@ class CensusTaker:
         implemented: dict[str, tuple[int, ...]] = {}
         ways: dict[str, str] = {}
         disagreements: list[str] = []
-        for abi in _PROBES:
+        for abi in PROBES:
             raw = self._probe(guest, abi, notes)
             notes += self._nameless(raw or {}, abi)
             known = None if symbols is None else self.by_symbols(symbols, abi)
@@ -157,7 +157,7 @@ class CensusTaker:
         script = (files(__package__) / "census_probe.pl").read_bytes()
         # Its arguments are digits and punctuation of census.toml.
         reply = guest.run(
-            f"tool {_PROBES[abi]} perl - 0 {LAST} '{skipped}' '{arguments or '-'}'",
+            f"tool {PROBES[abi]} perl - 0 {LAST} '{skipped}' '{arguments or '-'}'",
             stdin=script,
             limit=PROBE_LIMIT,
             check=False,
