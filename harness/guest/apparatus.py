@@ -23,7 +23,7 @@ from harness.store import Store, digest_of
 
 BASE = "base"
 PERL = "perl"
-"""The tool set with which a drill's init sets its filter."""
+"""The tool set that attaches the tracer's programs and sets a drill's filter."""
 SLOTS = (8 << 30, 32 << 30, 128 << 30)
 """Virtual sizes that an image's disk may have, so that few snapshots serve all images."""
 
@@ -53,9 +53,9 @@ class Apparatus:
     def initramfs(self, host: Host, runtime: str = "") -> Path:
         """Return the initramfs of a host, with the tool set ``runtime`` in it if one is named.
 
-        The base set comes first: its C library, the newest, also serves an older runtime.
+        The base set comes first: its C library, the newest, also serves an older runtime and perl.
         """
-        names = (BASE, runtime, PERL if host.drill else "")
+        names = (BASE, runtime, PERL)
         sets = [self.tool_set(name) for name in names if name]
         parts = tuple(Part(each.root, each.digest) for each in sets)
         return initramfs.build(host, parts, store=self.store)

@@ -62,9 +62,11 @@ class Guest:
             )
         return reply
 
-    def stream(self, command: str, sink: Callable[[bytes], None]) -> AbstractContextManager[Stream]:
-        """Start a command and hand its output to ``sink`` in a thread of its own."""
-        return ssh.streaming(self._transport, command, sink)
+    def stream(
+        self, command: str, sink: Callable[[bytes], None], stdin: bytes = b""
+    ) -> AbstractContextManager[Stream]:
+        """Start a command on ``stdin`` and hand its output to ``sink`` in a thread of its own."""
+        return ssh.streaming(self._transport, command, sink, stdin)
 
     def put(self, files: Mapping[str, bytes], mode: int = 0o644) -> None:
         """Write files, by absolute path, in one round trip."""

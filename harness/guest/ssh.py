@@ -179,10 +179,11 @@ class Stream:
 
 @contextmanager
 def streaming(
-    transport: paramiko.Transport, command: str, sink: Callable[[bytes], None]
+    transport: paramiko.Transport, command: str, sink: Callable[[bytes], None], stdin: bytes
 ) -> Iterator[Stream]:
-    """Start a command and hand its output to ``sink``, in a thread of its own."""
+    """Start a command on ``stdin`` and hand its output to ``sink``, in a thread of its own."""
     with _channel(transport, command, 30.0) as channel:
+        _send(channel, stdin)
         channel.settimeout(None)
         stream = Stream(channel, sink)
         yield stream

@@ -1,5 +1,7 @@
 # Arms the tracer and becomes its reader; run by the guest's busybox ash, behind lines that set
 #   token enter fcntl exit exit_plain
+# and below trace.pl, which sets
+#   own_tasks bpf
 # Standard output is NAME=VALUE lines of what was done, the last one traced=yes or traced=no, and
 # after traced=yes the trace itself. Builtins, but for renice: a fork costs milliseconds here.
 # Everything is probed: nothing below depends on the kernel's version.
@@ -41,18 +43,9 @@ done
 
 # Neither the reader, which is this shell's process, nor the connection's processes above it may
 # make events: each of theirs, sent over the connection, would make more of them.
-own="&&common_pid!=$$"
-pid=$$
-while [ "$pid" -gt 1 ]; do
-	parent=1
-	while read -r name value rest; do
-		if [ "$name" = PPid: ]; then
-			parent=$value
-			break
-		fi
-	done < "/proc/$pid/status"
-	pid=$parent
-	[ "$pid" -gt 1 ] && own="$own&&common_pid!=$pid"
+own=
+for pid in $own_tasks; do
+	own="$own&&common_pid!=$pid"
 done
 
 # arm EVENT FILTER: false when the event is not there or the filter is refused
@@ -66,16 +59,28 @@ arm() {
 	set_ "events/$1/enable" 1
 }
 
-if arm raw_syscalls/sys_exit "($exit)$own"; then
-	echo exit_filter=errno-range
-elif arm raw_syscalls/sys_exit "($exit_plain)$own"; then
-	echo exit_filter=negative
+# trace_calls: arm the events of system calls, with their filters
+trace_calls() {
+	if arm raw_syscalls/sys_exit "($exit)$own"; then
+		echo exit_filter=errno-range
+	elif arm raw_syscalls/sys_exit "($exit_plain)$own"; then
+		echo exit_filter=negative
+	else
+		set_ events/raw_syscalls/sys_exit/filter 0
+		set_ events/raw_syscalls/sys_exit/enable 1 && echo exit_filter=none
+	fi
+	arm raw_syscalls/sys_enter "($enter)$own" && echo enter=yes || echo enter=no
+	arm syscalls/sys_enter_fcntl "($fcntl)$own" && echo fcntl=yes || echo fcntl=no
+}
+
+# What trace.pl attached prints what it found; filters say as much, and cost more.
+if [ "$bpf" = yes ] && arm bpf_trace/bpf_trace_printk ''; then
+	echo calls=bpf
+	echo enter=yes
 else
-	set_ events/raw_syscalls/sys_exit/filter 0
-	set_ events/raw_syscalls/sys_exit/enable 1 && echo exit_filter=none
+	echo "calls=tracefs (bpf: $bpf)"
+	trace_calls
 fi
-arm raw_syscalls/sys_enter "($enter)$own" && echo enter=yes || echo enter=no
-arm syscalls/sys_enter_fcntl "($fcntl)$own" && echo fcntl=yes || echo fcntl=no
 if arm task/task_newtask ''; then
 	echo forks=task_newtask
 elif arm sched/sched_process_fork ''; then

@@ -144,6 +144,12 @@ class Ledger:
         if number in (_EXIT, _EXIT_GROUP, _EXIT32, _EXIT_GROUP32):
             self._exits(self._process(tid), tid, number, arguments)
 
+    def more(self, tid: bytes, arguments: bytes) -> None:
+        """More arguments of the armed call that began last."""
+        call = self.entered.get(tid)
+        if call is not None:
+            self.entered[tid] = (call[0], call[1] + b", " + arguments)
+
     def leave(self, tid: bytes, number: bytes, result: bytes, seconds: float) -> None:
         """A call returned; only failures are kept."""
         call = self.entered.pop(tid, None)

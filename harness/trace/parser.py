@@ -5,6 +5,10 @@ Lines look like this on every kernel from 3.10 to 7.3, the flags aside (four cha
 
     <...>-92      [000] ....    13.747275: sys_exit: NR 600 = -38
 
+and those of the programs of :mod:`harness.trace.bpf` say the same in other words::
+
+    <...>-92      [000] ...2.    13.747275: bpf_trace_printk: x 600 -38
+
 A process may call itself, or run a program called, what looks like lines of a trace. Names have
 15 bytes, too few for a line, and a program's path is read up to the event's own end; so records
 are matched over line ends, each with enough text behind it that how the text was cut into
@@ -30,8 +34,11 @@ _HEX = rb"(?:0x)?([0-9a-f]{1,16})"
 _RECORD = re.compile(
     rb"^(?: {0,16}<(?:\.\.\.|idle)>-(\d{1,10}) {1,8}\[\d{3,5}\] +(?:[^ \n:]{4,8} +)?"
     rb"(\d{1,12}\.\d{1,9}): (?:"
-    rb"sys_exit: NR (-?\d{1,20}) = (-?\d{1,20})\n|"
-    rb"sys_enter: NR (-?\d{1,20}) \(([0-9a-f]{1,16}(?:, [0-9a-f]{1,16}){0,5})\)\n|"
+    rb"(?:sys_exit: NR |bpf_trace_printk: (?:x |c ([0-9a-f]{1,16}) ))(-?\d{1,20}) (?:= )?"
+    rb"(-?\d{1,20})\n|"
+    rb"(?:sys_enter: NR |bpf_trace_printk: e )(-?\d{1,20}) \(?"
+    rb"([0-9a-f]{1,16}(?:, [0-9a-f]{1,16}){0,5})\)?\n|"
+    rb"bpf_trace_printk: b ([0-9a-f]{1,16}(?:, [0-9a-f]{1,16}){2})\n|"
     rb"sys_fcntl\(fd: " + _HEX + rb", cmd: " + _HEX + rb", arg: " + _HEX + rb"\)\n|"
     rb"task_newtask: pid=(\d{1,10}) comm=" + _COMM + rb" clone_flags=([0-9a-f]{1,16})"
     rb" oom_score_adj=-?\d{1,6}\n|"
@@ -48,8 +55,8 @@ _RECORD = re.compile(
     re.MULTILINE,
 )
 # Numbers of each alternative's last group, which Match.lastindex tells.
-_LEAVE, _ENTER, _FCNTL, _NEWTASK, _FORK, _EXEC, _EXIT = 4, 6, 9, 11, 12, 14, 15
-_DELIVER, _GENERATE, _MARK, _LOST = 17, 20, 21, 22
+_LEAVE, _ENTER, _MORE, _FCNTL, _NEWTASK, _FORK, _EXEC, _EXIT = 5, 7, 8, 11, 13, 14, 16, 17
+_DELIVER, _GENERATE, _MARK, _LOST = 19, 22, 23, 24
 _FCNTL_NUMBER = str(FCNTL).encode()
 
 
@@ -116,7 +123,9 @@ class TraceParser:
             kind = match.lastindex
             if kind == _LEAVE:
                 lines += 1
-                tid, number, result = match.group(1, 3, 4)
+                tid, last, number, result = match.group(1, 3, 4, 5)
+                if last is not None:
+                    ledger.more(tid, last)
                 call = entered.get(tid)
                 if call is None or call[0] != number:
                     known = hot.get(tid)
@@ -133,10 +142,13 @@ class TraceParser:
                 ledger.leave(tid, number, result, self._seconds(match))
             elif kind == _ENTER:
                 lines += 1
-                ledger.enter(*match.group(1, 5, 6))
+                ledger.enter(*match.group(1, 6, 7))
+            elif kind == _MORE:
+                lines += 1
+                ledger.more(*match.group(1, 8))
             elif kind == _FCNTL:
                 lines += 1
-                ledger.enter(match[1], _FCNTL_NUMBER, b", ".join(match.group(7, 8, 9)))
+                ledger.enter(match[1], _FCNTL_NUMBER, b", ".join(match.group(9, 10, 11)))
             else:
                 lines += match[0].count(b"\n")
                 self._rare(kind or 0, match)
@@ -148,22 +160,22 @@ class TraceParser:
     def _rare(self, kind: int, match: re.Match[bytes]) -> None:
         ledger = self._ledger
         if kind == _NEWTASK:
-            parent, child, flags = match.group(1, 10, 11)
+            parent, child, flags = match.group(1, 12, 13)
             ledger.fork(parent, child, bool(int(flags, 16) & CLONE_THREAD))
         elif kind == _FORK:
-            ledger.fork(match[1], match[12], thread=False)
+            ledger.fork(match[1], match[14], thread=False)
         elif kind == _EXEC:
-            ledger.exec(*match.group(1, 14, 13))
+            ledger.exec(*match.group(1, 16, 15))
         elif kind == _EXIT:
             ledger.exit(match[1], self._seconds(match))
         elif kind == _DELIVER:
-            ledger.delivered(match[1], int(match[16]), int(match[17], 16) != 0)
-        elif kind == _GENERATE and match[20] == b"0":
-            ledger.generated(match[19], int(match[18]))
+            ledger.delivered(match[1], int(match[18]), int(match[19], 16) != 0)
+        elif kind == _GENERATE and match[22] == b"0":
+            ledger.generated(match[21], int(match[20]))
         elif kind == _LOST:
-            self._lost += int(match[22] or b"1")
+            self._lost += int(match[24] or b"1")
         elif kind == _MARK:
-            self._mark(match[21].decode(), self._seconds(match))
+            self._mark(match[23].decode(), self._seconds(match))
 
     def _seconds(self, match: re.Match[bytes]) -> float:
         self._latest = float(match[2])

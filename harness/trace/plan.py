@@ -25,10 +25,12 @@ openat, close, futex, ..., those that programs make most often first."""
 HOT_GAPS = 5
 """How many of the gaps that hold such calls a filter asks for before all else."""
 
-FCNTL_FILTER = "cmd>16&&cmd!=1030"
+FCNTL_LAST, FCNTL_KNOWN = 16, 1030
+"""fcntl's old commands, which every kernel knows, are not armed (fcntl.h): F_DUPFD to F_GETOWN_EX,
+and F_DUPFD_CLOEXEC."""
+FCNTL_FILTER = f"cmd>{FCNTL_LAST}&&cmd!={FCNTL_KNOWN}"
 """fcntl is armed by an event of its own, not by its number: a program that walks directories makes
-one for each. Its old commands are left out (fcntl.h: F_DUPFD to F_GETOWN_EX, and
-F_DUPFD_CLOEXEC), which every kernel knows."""
+one for each."""
 
 Range = tuple[int, int]
 

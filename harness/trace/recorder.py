@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Protocol
 
 from harness.errors import GuestError
+from harness.trace import bpf
 from harness.trace.elf import Shell
 from harness.trace.parser import TraceParser
 from harness.trace.plan import (
@@ -34,6 +35,7 @@ a program that fails all the time would fill the buffer before a reader that wai
 DRAIN_LIMIT = 120.0
 """Seconds for the whole rest of a trace once the cell has ended."""
 
+_ARM = "exec perl -"
 _FINISH = """
 read -r t < /run/harness/tracefs && cd "$t" || exit 1
 echo {end} > trace_marker
@@ -56,8 +58,10 @@ class Stream(Protocol):
 class Guest(Shell, Protocol):
     """What is asked of a guest here."""
 
-    def stream(self, command: str, sink: Callable[[bytes], None]) -> AbstractContextManager[Stream]:
-        """Start a command and hand its output to ``sink``."""
+    def stream(
+        self, command: str, sink: Callable[[bytes], None], stdin: bytes = b""
+    ) -> AbstractContextManager[Stream]:
+        """Start a command on ``stdin`` and hand its output to ``sink``."""
 
 
 class Recording:
@@ -108,18 +112,21 @@ class Recording:
                 raise GuestError(f"the tracer could not be armed: {self._said[-500:]!r}")
         self.armed = read_report(self._said.decode(errors="replace"), ranges)
 
-    def arming(self, plan: Plan, ranges: tuple[Range, ...]) -> str:
-        """Return the shell command that arms the tracer and then prints the trace."""
+    def arming(self, plan: Plan, ranges: tuple[Range, ...]) -> bytes:
+        """Return what perl reads: its own program, that program's words, the shell's program."""
         wanted, plain = exit_filters(plan)
-        settings = {
+        filters = {
             "token": self._token,
             "enter": enter_filter(ranges),
             "fcntl": FCNTL_FILTER,
             "exit": wanted,
             "exit_plain": plain,
         }
-        head = "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items())
-        return head + (files(__package__) / "arm.sh").read_text()
+        here = files(__package__)
+        words = " ".join(f"{name}={value}" for name, value in bpf.settings(ranges).items())
+        parts = [(here / "trace.pl").read_text(), "__END__", words]
+        parts += [f"{name}={shlex.quote(value)}" for name, value in filters.items()]
+        return "\n".join([*parts, (here / "arm.sh").read_text()]).encode()
 
     def mark_command(self, words: str) -> str:
         """Return the shell command that writes a mark, to be joined with others of the guest.
@@ -185,7 +192,7 @@ def recording(guest: Guest, plan: Plan) -> Iterator[Recording]:
     """
     one = Recording(guest, secrets.token_hex(4))
     ranges = enter_ranges(plan)
-    with guest.stream(one.arming(plan, ranges), one.take) as stream:
+    with guest.stream(_ARM, one.take, one.arming(plan, ranges)) as stream:
         one.await_armed(stream, ranges)
         yield one
 

@@ -34,6 +34,28 @@ NEW = (
     .replace("<...>-92     ", "<...>-92  ")
 )
 
+# The same as the programs of harness.trace.bpf print it: what was armed when it has failed.
+PROGRAMS = """\
+           <...>-81      [000] ....    12.600000: tracing_mark_write: harness start
+           <...>-81      [000] ....    12.683482: tracing_mark_write: harness container pid 92
+           <...>-81      [000] ....    12.722335: task_newtask: pid=92 comm=sh clone_flags=1200000 oom_score_adj=0
+           <...>-92      [000] d...    12.722460: bpf_trace_printk: e 442 ffffff9c, 0
+           <...>-92      [000] d...    12.722461: bpf_trace_printk: b 0, 0, 0
+           <...>-92      [000] d...    12.722462: bpf_trace_printk: c 0 442 -38
+           <...>-92      [000] ....    12.795411: sched_process_exec: filename=/usr/bin/perl pid=92 old_pid=92
+           <...>-92      [000] d...    12.950438: bpf_trace_printk: x 257 -2
+           <...>-92      [000] d...    12.951350: bpf_trace_printk: x 257 -2
+           <...>-92      [000] d...    13.473580: bpf_trace_printk: e 16 0, 5401
+           <...>-92      [000] d...    13.473582: bpf_trace_printk: b 7ffd99221370, 5, 7ffd992213b0
+           <...>-92      [000] d...    13.473584: bpf_trace_printk: c 0 16 -25
+           <...>-92      [000] dN..    13.747271: bpf_trace_printk: e 600 1, 2
+           <...>-92      [000] dN..    13.747273: bpf_trace_printk: b 3, 100, f3
+           <...>-92      [000] dN..    13.747275: bpf_trace_printk: c 55764ac70cc8 600 -38
+           <...>-92      [000] d...    13.821914: bpf_trace_printk: e 231 7
+           <...>-92      [000] ....    13.831233: sched_process_exit: comm=perl pid=92 prio=120
+           <...>-81      [000] ....    13.900000: tracing_mark_write: harness end
+"""  # noqa: E501 - lines as the kernel prints them
+
 
 def line(pid: int, event: str, seconds: float = 5.0) -> str:
     return f"           <...>-{pid:<7} [000] ..... {seconds:11.6f}: {event}\n"
@@ -99,6 +121,23 @@ def test_both_formats_of_lines_are_read_alike() -> None:
         ("/usr/bin/perl", 16, 25): 1,
         ("/usr/bin/perl", 600, 38): 1,
     }
+
+
+def test_what_bpf_programs_print_is_read_as_the_events_are() -> None:
+    assert parsed(PROGRAMS) == parsed(OLD)
+
+
+def test_a_repeated_armed_call_is_counted_and_another_operation_is_another_call() -> None:
+    again = "".join(
+        line(92, f"bpf_trace_printk: {said}") for said in ("e 16 0, 5401", "c 0 16 -25")
+    )
+    other = "".join(
+        line(92, f"bpf_trace_printk: {said}") for said in ("e 16 0, 5402", "c 0 16 -25")
+    )
+    begun, end = PROGRAMS.split("           <...>-92      [000] d...    13.821914")
+    text = f"{begun}{again}{other}           <...>-92      [000] d...    13.821914{end}"
+    found = {call.key.operation: call.count for call in parsed(text).calls if call.key.number == 16}
+    assert found == {(0x5401,): 2, (0x5402,): 1}
 
 
 def test_a_call_has_the_arguments_offset_and_operation_of_its_first_occurrence() -> None:

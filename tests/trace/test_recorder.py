@@ -42,7 +42,9 @@ class Tracer:
         return Reply(b"entries: 1\noverrun: 4\ndropped events: 3\nread events: 9\n")
 
     @contextmanager
-    def stream(self, command: str, sink: Callable[[bytes], None]) -> Iterator[Ended]:
+    def stream(
+        self, command: str, sink: Callable[[bytes], None], stdin: bytes = b""
+    ) -> Iterator[Ended]:
         self.sink = sink
         for byte in self.said:
             sink(bytes([byte]))

@@ -1,0 +1,257 @@
+"""The tracer's two programs for kernels that let BPF look at every system call.
+
+They do what the filters of raw_syscalls do, for a third of their cost: most calls neither fail nor
+are armed, and these programs find that out in some sixty instructions, where an event is laid out
+and judged first. What they write comes out of trace_pipe with all other events:
+
+- ``x NR RESULT``: a failed call that was not armed, or that never reached the kernel;
+- ``e NR A0, A1``, ``b A2, A3, A4``, ``c A5 NR RESULT``: an armed call that began and failed;
+- ``e NR A0``: an armed call that ends its caller, as it begins.
+
+They need raw tracepoints (Linux 4.17), values of maps by address (5.2), reads of kernel memory by
+name (5.5) and an event for what programs print (5.9). trace.pl attaches them, and arm.sh goes
+without where they cannot be had. Instructions are those of
+Documentation/bpf/standardization/instruction-set.rst, helpers those of include/uapi/linux/bpf.h.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+
+from harness.trace.operations import FCNTL
+from harness.trace.plan import EXITS, EXITS32, FCNTL_KNOWN, FCNTL_LAST, Range
+
+NUMBERS = 1024
+"""Numbers that are looked up; every one above them is armed."""
+TASKS = 32768
+"""Tasks that are told apart: pid_max of a machine with few processors (kernel/pid.c)."""
+OWN = 8
+"""The harness's own tasks in the guest that are left out, at most."""
+
+ARMED, FCNTL_CALL, ENDS32, ENDS = 1, 2, 3, 4
+"""What a number's byte says: armed; armed but for fcntl's old commands; armed, and a 32-bit
+program's call of that number never returns; armed, never returns."""
+
+_TEXTS = {
+    "plain": b"x %ld %ld\0",
+    "first": b"e %ld %lx, %lx\0",
+    "second": b"b %lx, %lx, %lx\0",
+    "third": b"c %lx %ld %ld\0",
+    "ends": b"e %ld %lx\0",
+}
+_OWN_AT = NUMBERS + TASKS
+_TEXTS_AT = _OWN_AT + 4 * OWN
+_TEXT = 16
+SIZE = _TEXTS_AT + _TEXT * len(_TEXTS)
+"""Bytes of the one value of the map that both programs share: a byte for each number, a byte for
+each task with an armed call under way, the own tasks, the texts."""
+
+# struct pt_regs of x86_64, and the code segment of 32-bit programs (arch/x86/include/asm: ptrace.h,
+# segment.h).
+_REGISTERS = 168
+_ORIG_AX, _CS = 120, 136
+_USER32_CS = 0x23
+_ARGUMENTS = (112, 104, 96, 56, 72, 64)  # di, si, dx, r10, r8, r9
+_ARGUMENTS32 = (40, 88, 96, 104, 112, 32)  # bx, cx, dx, si, di, bp
+
+_GET_CURRENT_PID_TGID, _TRACE_PRINTK, _PROBE_READ_KERNEL = 14, 6, 113
+_LOWEST_ERRNO = -4095
+_RESTARTS = (516, 4)  # -516 to -512, include/linux/errno.h
+
+_LOAD, _LOAD_BYTE, _LOAD_HALF = 0x79, 0x71, 0x61
+_STORE, _STORE_BYTE, _STORE_ZERO = 0x7B, 0x73, 0x72
+_MOVE, _SET, _ADD, _ADD_TO, _AND = 0xBF, 0xB7, 0x07, 0x0F, 0x57
+_LEFT, _RIGHT, _RIGHT_SIGNED = 0x67, 0x77, 0xC7
+_GOTO, _IF_SAME, _IF_IS, _IF_NOT, _IF_ABOVE, _IF_AT_MOST = 0x05, 0x1D, 0x15, 0x55, 0x25, 0xB5
+_IF_GREATER, _IF_LESS = 0x65, 0xC5
+_CALL, _EXIT, _ADDRESS = 0x85, 0x95, 0x18
+_OF_VALUE = 2  # BPF_PSEUDO_MAP_VALUE
+
+_Step = tuple[int, int, int, int | str, int] | str
+"""Operation, destination, source, offset or label, immediate; or a label."""
+
+
+def programs() -> dict[str, bytes]:
+    """Return each raw tracepoint's program; the map's descriptor is left for who loads it."""
+    return {"sys_enter": _assembled(_enter()), "sys_exit": _assembled(_exit())}
+
+
+def settings(ranges: Iterable[Range]) -> dict[str, str]:
+    """Return what trace.pl is told; ``ranges`` are the numbers that the filters would arm."""
+    texts = b"".join(each.ljust(_TEXT, b"\0") for each in _TEXTS.values())
+    return {
+        **{name: code.hex() for name, code in programs().items()},
+        "size": str(SIZE),
+        "own": str(_OWN_AT),
+        "own_limit": str(OWN),
+        "texts": f"{_TEXTS_AT}:{texts.hex()}",
+        "flags": ",".join(f"{number}:{byte}" for number, byte in flags(ranges).items()),
+    }
+
+
+def flags(ranges: Iterable[Range]) -> Mapping[int, int]:
+    """Return the bytes of the numbers that are armed; ``ranges`` are those of the filters."""
+    found = {FCNTL: FCNTL_CALL}
+    for low, high in ranges:
+        found |= dict.fromkeys(range(low, min(high, NUMBERS - 1) + 1), ARMED)
+    found |= dict.fromkeys(EXITS - EXITS32, ENDS)
+    return found | {number: ENDS32 for number in EXITS32 if number in found}
+
+
+def _enter() -> list[_Step]:
+    return [
+        (_SET, 7, 0, 0, ARMED),
+        (_LOAD, 6, 1, 8, 0),
+        (_IF_ABOVE, 6, 0, "armed", NUMBERS - 1),
+        *_value(2, 0),
+        (_ADD_TO, 2, 6, 0, 0),
+        (_LOAD_BYTE, 7, 2, 0, 0),
+        (_IF_IS, 7, 0, "out", 0),
+        "armed",
+        (_IF_AT_MOST, 7, 0, "begins", FCNTL_CALL),
+        *_registers(1),
+        (_IF_IS, 7, 0, "ends", ENDS),
+        (_SET, 7, 0, 0, ARMED),
+        (_LOAD, 2, 10, _CS - _REGISTERS, 0),
+        (_IF_NOT, 2, 0, "begins", _USER32_CS),
+        "ends",
+        *_arguments(),
+        (_LOAD, 4, 10, _argument(0), 0),
+        (_MOVE, 3, 6, 0, 0),
+        *_print("ends"),
+        (_GOTO, 0, 0, "out", 0),
+        "begins",
+        (_CALL, 0, 0, 0, _GET_CURRENT_PID_TGID),
+        (_AND, 0, 0, 0, TASKS - 1),
+        *_value(2, NUMBERS),
+        (_ADD_TO, 2, 0, 0, 0),
+        (_STORE_BYTE, 2, 7, 0, 0),
+        *_OUT,
+    ]
+
+
+def _exit() -> list[_Step]:
+    return [
+        (_MOVE, 6, 1, 0, 0),
+        (_LOAD, 8, 1, 8, 0),
+        (_CALL, 0, 0, 0, _GET_CURRENT_PID_TGID),
+        (_MOVE, 9, 0, 0, 0),
+        (_AND, 0, 0, 0, TASKS - 1),
+        *_value(1, NUMBERS),
+        (_ADD_TO, 1, 0, 0, 0),
+        (_LOAD_BYTE, 7, 1, 0, 0),
+        (_IF_IS, 7, 0, "judged", 0),
+        (_STORE_ZERO, 1, 0, 0, 0),
+        "judged",
+        (_IF_GREATER, 8, 0, "out", -1),
+        (_IF_LESS, 8, 0, "out", _LOWEST_ERRNO),
+        (_MOVE, 2, 8, 0, 0),
+        (_ADD, 2, 0, 0, _RESTARTS[0]),
+        (_IF_AT_MOST, 2, 0, "out", _RESTARTS[1]),
+        (_LEFT, 9, 0, 0, 32),
+        (_RIGHT, 9, 0, 0, 32),
+        *_value(1, _OWN_AT),
+        *(step for index in range(OWN) for step in _unless_own(index)),
+        *_registers(6),
+        (_LOAD, 6, 10, _ORIG_AX - _REGISTERS, 0),
+        (_LEFT, 6, 0, 0, 32),
+        (_RIGHT_SIGNED, 6, 0, 0, 32),
+        (_IF_LESS, 6, 0, "out", 0),
+        (_IF_IS, 7, 0, "plain", 0),
+        *_arguments(),
+        (_IF_NOT, 7, 0, "armed", FCNTL_CALL),
+        (_LOAD_HALF, 1, 10, _argument(1), 0),
+        (_IF_AT_MOST, 1, 0, "plain", FCNTL_LAST),
+        (_IF_IS, 1, 0, "plain", FCNTL_KNOWN),
+        "armed",
+        (_MOVE, 3, 6, 0, 0),
+        (_LOAD, 4, 10, _argument(0), 0),
+        (_LOAD, 5, 10, _argument(1), 0),
+        *_print("first"),
+        (_LOAD, 3, 10, _argument(2), 0),
+        (_LOAD, 4, 10, _argument(3), 0),
+        (_LOAD, 5, 10, _argument(4), 0),
+        *_print("second"),
+        (_LOAD, 3, 10, _argument(5), 0),
+        (_MOVE, 4, 6, 0, 0),
+        (_MOVE, 5, 8, 0, 0),
+        *_print("third"),
+        (_GOTO, 0, 0, "out", 0),
+        "plain",
+        (_MOVE, 3, 6, 0, 0),
+        (_MOVE, 4, 8, 0, 0),
+        *_print("plain"),
+        *_OUT,
+    ]
+
+
+_OUT: tuple[_Step, ...] = ("out", (_SET, 0, 0, 0, 0), (_EXIT, 0, 0, 0, 0))
+
+
+def _value(register: int, offset: int) -> tuple[_Step, ...]:
+    """Put the address of what lies at ``offset`` of the map's value into a register."""
+    return ((_ADDRESS, register, _OF_VALUE, 0, 0), (0, 0, 0, 0, offset))
+
+
+def _registers(context: int) -> tuple[_Step, ...]:
+    """Copy the caller's registers to the stack, or leave the program."""
+    return (
+        (_LOAD, 3, context, 0, 0),
+        (_MOVE, 1, 10, 0, 0),
+        (_ADD, 1, 0, 0, -_REGISTERS),
+        (_SET, 2, 0, 0, _REGISTERS),
+        (_CALL, 0, 0, 0, _PROBE_READ_KERNEL),
+        (_IF_NOT, 0, 0, "out", 0),
+    )
+
+
+def _arguments() -> tuple[_Step, ...]:
+    """Copy a call's arguments from the registers' copy to where :func:`_argument` says."""
+
+    def copied(places: Iterable[int]) -> Iterable[_Step]:
+        for number, place in enumerate(places):
+            yield _LOAD, 1, 10, place - _REGISTERS, 0
+            yield _STORE, 10, 1, _argument(number), 0
+
+    return (
+        (_LOAD, 1, 10, _CS - _REGISTERS, 0),
+        (_IF_IS, 1, 0, "32", _USER32_CS),
+        *copied(_ARGUMENTS),
+        (_GOTO, 0, 0, "copied", 0),
+        "32",
+        *copied(_ARGUMENTS32),
+        "copied",
+    )
+
+
+def _argument(number: int) -> int:
+    return 8 * number - _REGISTERS - 48
+
+
+def _unless_own(index: int) -> tuple[_Step, ...]:
+    return ((_LOAD_HALF, 2, 1, 4 * index, 0), (_IF_SAME, 2, 9, "out", 0))
+
+
+def _print(name: str) -> tuple[_Step, ...]:
+    at = _TEXTS_AT + _TEXT * list(_TEXTS).index(name)
+    return (
+        *_value(1, at),
+        (_SET, 2, 0, 0, len(_TEXTS[name])),
+        (_CALL, 0, 0, 0, _TRACE_PRINTK),
+    )
+
+
+def _assembled(steps: Iterable[_Step]) -> bytes:
+    plain: list[tuple[int, int, int, int | str, int]] = []
+    labels: dict[str, int] = {}
+    for step in steps:
+        if isinstance(step, str):
+            labels[step] = len(plain)
+        else:
+            plain.append(step)
+    code = b""
+    for place, (operation, destination, source, to, value) in enumerate(plain):
+        offset = labels[to] - place - 1 if isinstance(to, str) else to
+        code += struct.pack("<BBhi", operation, destination | source << 4, offset, value)
+    return code
