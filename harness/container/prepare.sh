@@ -1,6 +1,6 @@
 #!/bin/sh
 # prepare.sh DISK: mount an image (or, for "busybox", make a root of the guest's busybox) and the
-# parent of the container's cgroup; print the image's passwd and group.
+# parent of the container's cgroup, clear the kernel's messages; print the image's passwd and group.
 here=/run/harness/container
 root=$here/rootfs
 mkdir -p $root $here/files $here/steps
@@ -48,6 +48,7 @@ for loader in $root/lib/ld-linux.so.2 $root/usr/lib/ld-linux.so.2 $root/lib/ld-m
     # The link's own target may be absolute, and then means the image's root.
     { [ -e "$loader" ] || [ -L "$loader" ]; } && ia32=1
 done
+dmesg -c >/dev/null
 echo "ia32 $ia32"
 echo
 cat $here/passwd $here/group

@@ -18,6 +18,7 @@ from harness.container import scripts
 from harness.container.bundle import Bundle
 from harness.container.scripts import DIRECTORY, Guest
 from harness.errors import GuestTimeout, HarnessError, ImageError
+from harness.guest.guest import UNPACK, archive
 
 KEEP = 256 << 10
 """Bytes of each output that are kept."""
@@ -99,13 +100,15 @@ def version(guest: Guest, program: str) -> str:
 def mount_image(guest: Guest, disk: str = "/run/harness/disk/image") -> ImageFiles:
     """Mount an image's disk as the container's root and read who its users are.
 
+    What the kernel said until then is cleared.
+
     ``disk`` may be ``busybox``: a root that holds nothing but the guest's busybox.
 
     Raises:
         ImageError: the disk does not mount.
     """
-    guest.put(scripts.files())
-    reply = guest.run(scripts.command("prepare.sh", disk), limit=_GRACE, check=False)
+    prepare = f"{UNPACK} && {scripts.command('prepare.sh', disk)}"
+    reply = guest.run(prepare, stdin=archive(scripts.files()), limit=_GRACE, check=False)
     if reply.status != 0:
         said = reply.stderr.decode(errors="replace").strip()
         raise ImageError(f"the image's disk does not mount in the guest: {said}")

@@ -45,7 +45,7 @@ def text(name: str) -> str:
 
 
 def files() -> dict[str, bytes]:
-    """Return all scripts by their place in the guest, for :meth:`Guest.put`."""
+    """Return all scripts by their place in the guest."""
     return {f"{DIRECTORY}/{name}": text(name).encode() for name in _NAMES}
 
 

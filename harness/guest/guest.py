@@ -27,6 +27,10 @@ CONNECT_LIMIT = {Accelerator.KVM: 15.0, Accelerator.TCG: 60.0}
 _READY = re.compile(r"harness: ready, seconds: kernel ([0-9.]+) all ([0-9.]+)")
 
 
+UNPACK = "tar -x -C / -f -"
+"""The guest's command that writes the files of an :func:`archive`."""
+
+
 class GuestCommandError(HarnessError):
     """A command of the harness failed in a guest."""
 
@@ -70,14 +74,7 @@ class Guest:
 
     def put(self, files: Mapping[str, bytes], mode: int = 0o644) -> None:
         """Write files, by absolute path, in one round trip."""
-        archive = io.BytesIO()
-        with tarfile.open(fileobj=archive, mode="w") as tar:
-            for name, content in files.items():
-                member = tarfile.TarInfo(name.lstrip("/"))
-                member.size = len(content)
-                member.mode = mode
-                tar.addfile(member, io.BytesIO(content))
-        self.run("tar -x -C / -f -", stdin=archive.getvalue(), limit=120)
+        self.run(UNPACK, stdin=archive(files, mode), limit=120)
 
     def console(self) -> tuple[str, ...]:
         """Return the console's last lines."""
@@ -117,6 +114,18 @@ class Guest:
             return self._qemu.died(doing)
         error.console = self.console()
         return error
+
+
+def archive(files: Mapping[str, bytes], mode: int = 0o644) -> bytes:
+    """Return a tar of files, by absolute path."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name.lstrip("/"))
+            member.size = len(content)
+            member.mode = mode
+            tar.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
 
 
 @contextmanager

@@ -88,7 +88,6 @@ def armed(
     """
     with book.timing("mount"):
         book.files = mount_image(guest)
-    guest.run("dmesg -c >/dev/null")
     book.confined = confined(request, instruments)
     practice = request.machine.host.drill
     book.plan = plan_for(
