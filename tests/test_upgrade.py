@@ -94,6 +94,7 @@ class Scripted(Laboratory):
         log: Path | None,
         *,
         traced: bool = True,
+        counted: bool = False,
     ) -> Observation:
         self.count += 1
         return replace(seen(scenario, image, entry, self.count), id=id)

@@ -9,7 +9,7 @@ from harness.bench.figures import Figures, ratio, spread
 from harness.errors import GuestError
 from harness.images.catalog import ImageEntry, Recipe
 from harness.laboratory import Laboratory
-from harness.model.hosts import HostEntry
+from harness.model.hosts import Accelerator, HostEntry
 from harness.model.observations import Observation, Verdict
 from harness.model.scenarios import Scenario, Step
 
@@ -54,6 +54,8 @@ every file only looked at; and calls that do nothing, the worst that a program c
 def tracing(lab: Laboratory, entry: HostEntry, loop: Loop, repeat: int) -> Figures:
     """Time a loop with tracing and without, in turn, and under strace where that is asked for.
 
+    Under emulation the instructions are counted as well, once with tracing and once without.
+
     Raises:
         GuestError: the loop did not run.
     """
@@ -61,23 +63,33 @@ def tracing(lab: Laboratory, entry: HostEntry, loop: Loop, repeat: int) -> Figur
     plain, under = (
         Step(name=loop.name, run=run, timeout=_LIMIT) for run in (words, (*_STRACE, *words))
     )
-    traced: dict[str, list[float]] = {"off": [], "on": []}
+    took: dict[str, list[float]] = {"off": [], "on": []}
     if loop.strace:
-        traced["strace"] = []
+        took["strace"] = []
     for _ in range(repeat):
-        traced["off"].append(_best(observed(lab, entry, plain, traced=False)))
-        traced["on"].append(_best(observed(lab, entry, plain)))
+        took["off"].append(_best(observed(lab, entry, plain, traced=False)))
+        took["on"].append(_best(observed(lab, entry, plain)))
         if loop.strace:
-            traced["strace"].append(_best(observed(lab, entry, under, traced=False)))
-    figures = {name: spread(took) for name, took in traced.items()}
-    figures["ratio"] = ratio(traced["on"], traced["off"])
+            took["strace"].append(_best(observed(lab, entry, under, traced=False)))
+    figures: Figures = {name: spread(seconds) for name, seconds in took.items()}
+    figures["ratio"] = ratio(took["on"], took["off"])
     if loop.strace:
-        figures["strace_ratio"] = ratio(traced["strace"], traced["off"])
+        figures["strace_ratio"] = ratio(took["strace"], took["off"])
+    if lab.ready(entry).machine.accelerator is Accelerator.TCG:
+        on = _best(observed(lab, entry, plain, counted=True))
+        off = _best(observed(lab, entry, plain, traced=False, counted=True))
+        figures["instructions"] = round(on / off, 4)
     return figures
 
 
 def observed(
-    lab: Laboratory, entry: HostEntry, step: Step, image: str = IMAGE.name, *, traced: bool = True
+    lab: Laboratory,
+    entry: HostEntry,
+    step: Step,
+    image: str = IMAGE.name,
+    *,
+    traced: bool = True,
+    counted: bool = False,
 ) -> Observation:
     """Run a step in a cell of its own.
 
@@ -86,7 +98,7 @@ def observed(
     """
     scenario = Scenario(name="bench", file="", line=0, images=(image,), steps=(step,))
     id = f"bench[{entry.name}-{step.name}]"
-    seen = lab.observe(id, scenario, image, entry, None, traced=traced)
+    seen = lab.observe(id, scenario, image, entry, None, traced=traced, counted=counted)
     if seen.verdict is not Verdict.PASSED:
         raise GuestError(f"{step.name} in {image}: {seen.verdict}: {seen.reason}")
     return seen

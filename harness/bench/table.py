@@ -56,6 +56,11 @@ def _tracing(kernels: list[Figures]) -> list[str]:
         found = [kernel["tracing"].get(loop.name, {}).get("ratio") for loop in LOOPS]
         found += [kernel["tracing"].get(name, {}).get("strace_ratio") for name in compared]
         lines.append(f"| {kernel['name']} | {' | '.join(_spread(each) for each in found)} |")
+        counted = [kernel["tracing"].get(loop.name, {}).get("instructions") for loop in LOOPS]
+        if any(counted):
+            words = [_MISSING if one is None else f"{one:.3f}" for one in counted]
+            words += [""] * len(compared)
+            lines.append(f"| {kernel['name']}, instructions | {' | '.join(words)} |")
     return lines
 
 

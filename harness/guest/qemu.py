@@ -66,6 +66,9 @@ class Machine:
     append: str = ""
     """More kernel command line."""
     features: Features = field(default_factory=Features)
+    counted: bool = False
+    """The guest's clock counts its instructions, one a nanosecond, so that a busy host changes
+    nothing of what it shows; only emulation can."""
 
 
 @dataclass(slots=True)
@@ -86,12 +89,12 @@ def arguments(machine: Machine, directory: Path, handed: Handover) -> list[str]:
         OSError: a file of the machine cannot be opened.
     """
     host = machine.host
-    accel = "kvm" if machine.accelerator is Accelerator.KVM else "tcg,thread=multi"
     memory = f"{host.memory}M"
     words = [
         emulator.program(),
         *("-name", "harness", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-        *("-machine", "q35,memory-backend=ram,hpet=off,vmport=off,smm=off", "-accel", accel),
+        *("-machine", "q35,memory-backend=ram,hpet=off,vmport=off,smm=off"),
+        *_accelerator(machine),
         *("-cpu", f"{host.cpu},enforce", "-smp", str(host.cpus), "-m", memory),
         *("-object", _memory(machine, handed)),
         *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
@@ -125,6 +128,14 @@ def command_line(machine: Machine) -> str:
     emulated = EMULATED if machine.accelerator is Accelerator.TCG else ""
     words = (base, emulated, machine.host.cmdline, machine.append)
     return " ".join(word for word in words if word)
+
+
+def _accelerator(machine: Machine) -> list[str]:
+    if machine.accelerator is Accelerator.KVM:
+        return ["-accel", "kvm"]
+    if machine.counted:
+        return ["-accel", "tcg", "-icount", "shift=0,sleep=off"]
+    return ["-accel", "tcg,thread=multi"]
 
 
 def _memory(machine: Machine, handed: Handover) -> str:

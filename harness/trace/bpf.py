@@ -43,9 +43,11 @@ _TEXTS = {
 _OWN_AT = NUMBERS + TASKS
 _TEXTS_AT = _OWN_AT + 4 * OWN
 _TEXT = 16
-SIZE = _TEXTS_AT + _TEXT * len(_TEXTS)
+_UNDER_WAY_AT = _TEXTS_AT + _TEXT * len(_TEXTS)
+SIZE = _UNDER_WAY_AT + 8
 """Bytes of the one value of the map that both programs share: a byte for each number, a byte for
-each task with an armed call under way, the own tasks, the texts."""
+each task with an armed call under way, the own tasks, the texts, and how many calls are under way:
+without any, which is nearly always, a call that succeeds need not be asked whose it is."""
 
 # struct pt_regs of x86_64, and the code segment of 32-bit programs (arch/x86/include/asm: ptrace.h,
 # segment.h).
@@ -60,7 +62,7 @@ _LOWEST_ERRNO = -4095
 _RESTARTS = (516, 4)  # -516 to -512, include/linux/errno.h
 
 _LOAD, _LOAD_BYTE, _LOAD_HALF = 0x79, 0x71, 0x61
-_STORE, _STORE_BYTE, _STORE_ZERO = 0x7B, 0x73, 0x72
+_STORE, _STORE_BYTE, _STORE_ZERO, _ADD_ATOMIC = 0x7B, 0x73, 0x72, 0xDB
 _MOVE, _SET, _ADD, _ADD_TO, _AND = 0xBF, 0xB7, 0x07, 0x0F, 0x57
 _LEFT, _RIGHT, _RIGHT_SIGNED = 0x67, 0x77, 0xC7
 _GOTO, _IF_SAME, _IF_IS, _IF_NOT, _IF_ABOVE, _IF_AT_MOST = 0x05, 0x1D, 0x15, 0x55, 0x25, 0xB5
@@ -126,7 +128,10 @@ def _enter() -> list[_Step]:
         (_AND, 0, 0, 0, TASKS - 1),
         *_value(2, NUMBERS),
         (_ADD_TO, 2, 0, 0, 0),
+        (_LOAD_BYTE, 1, 2, 0, 0),
         (_STORE_BYTE, 2, 7, 0, 0),
+        (_IF_NOT, 1, 0, "out", 0),
+        *_under_way(1),
         *_OUT,
     ]
 
@@ -135,6 +140,11 @@ def _exit() -> list[_Step]:
     return [
         (_MOVE, 6, 1, 0, 0),
         (_LOAD, 8, 1, 8, 0),
+        (_IF_LESS, 8, 0, "asked", 0),
+        *_value(1, _UNDER_WAY_AT),
+        (_LOAD, 1, 1, 0, 0),
+        (_IF_IS, 1, 0, "out", 0),
+        "asked",
         (_CALL, 0, 0, 0, _GET_CURRENT_PID_TGID),
         (_MOVE, 9, 0, 0, 0),
         (_AND, 0, 0, 0, TASKS - 1),
@@ -143,6 +153,7 @@ def _exit() -> list[_Step]:
         (_LOAD_BYTE, 7, 1, 0, 0),
         (_IF_IS, 7, 0, "judged", 0),
         (_STORE_ZERO, 1, 0, 0, 0),
+        *_under_way(-1),
         "judged",
         (_IF_GREATER, 8, 0, "out", -1),
         (_IF_LESS, 8, 0, "out", _LOWEST_ERRNO),
@@ -192,6 +203,10 @@ _OUT: tuple[_Step, ...] = ("out", (_SET, 0, 0, 0, 0), (_EXIT, 0, 0, 0, 0))
 def _value(register: int, offset: int) -> tuple[_Step, ...]:
     """Put the address of what lies at ``offset`` of the map's value into a register."""
     return ((_ADDRESS, register, _OF_VALUE, 0, 0), (0, 0, 0, 0, offset))
+
+
+def _under_way(more: int) -> tuple[_Step, ...]:
+    return (*_value(2, _UNDER_WAY_AT), (_SET, 3, 0, 0, more), (_ADD_ATOMIC, 2, 3, 0, 0))
 
 
 def _registers(context: int) -> tuple[_Step, ...]:

@@ -29,7 +29,7 @@ WHOLE: dict[str, Any] = {
     "memory": {"guests": 8, "one": 201.2, "all": 480.7},
     "cell": {"qemu": spread(0.2), "steps": spread(0.5), "cell": spread(1.2)},
     "tracing": {
-        "archive": {"ratio": spread(1.03), "strace_ratio": spread(9.0)},
+        "archive": {"ratio": spread(1.03), "strace_ratio": spread(9.0), "instructions": 1.034},
         "redis": {"ratio": spread(1.01), "strace_ratio": spread(7.0)},
         "files": {"ratio": spread(1.2)},
         "calls": {"ratio": spread(2.0)},
@@ -46,7 +46,8 @@ def rows(text: str) -> list[list[str]]:
 
 
 def test_each_kernel_is_a_row_of_medians_and_what_they_lie_between() -> None:
-    header, row, loops, traced, boot, booted, parts, split = rows(bench.table(measured(mine=WHOLE)))
+    header, row, loops, traced, counted, *rest = rows(bench.table(measured(mine=WHOLE)))
+    boot, booted, parts, split = rest
     assert dict(zip(header, row, strict=True)) == {
         "kernel": "mine",
         "cold boot, s": "4.00 (2.00 to 8.00)",
@@ -65,6 +66,7 @@ def test_each_kernel_is_a_row_of_medians_and_what_they_lie_between() -> None:
         "strace -f: archive": "9.00 (4.50 to 18.00)",
         "strace -f: redis": "7.00 (3.50 to 14.00)",
     }
+    assert counted[:3] == ["mine, instructions", "1.034", "not measured"]
     assert dict(zip(boot, booted, strict=True)) == {
         "a cold boot's seconds": "mine",
         "firmware": "0.70",
