@@ -18,7 +18,6 @@ from harness.container import scripts
 from harness.container.bundle import Bundle
 from harness.container.scripts import DIRECTORY, Guest
 from harness.errors import GuestTimeout, HarnessError, ImageError
-from harness.guest.guest import UNPACK, archive
 
 KEEP = 256 << 10
 """Bytes of each output that are kept."""
@@ -107,8 +106,7 @@ def mount_image(guest: Guest, disk: str = "/run/harness/disk/image") -> ImageFil
     Raises:
         ImageError: the disk does not mount.
     """
-    prepare = f"{UNPACK} && {scripts.command('prepare.sh', disk)}"
-    reply = guest.run(prepare, stdin=archive(scripts.files()), limit=_GRACE, check=False)
+    reply = scripts.install_and_run(guest, "prepare.sh", disk, limit=_GRACE, check=False)
     if reply.status != 0:
         said = reply.stderr.decode(errors="replace").strip()
         raise ImageError(f"the image's disk does not mount in the guest: {said}")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Protocol
 
+from harness.guest.guest import UNPACK, archive
 from harness.guest.ssh import Reply
 
 DIRECTORY = "/run/harness/container"
@@ -44,11 +45,20 @@ def text(name: str) -> str:
     return resources.files("harness.container").joinpath(name).read_text(encoding="utf-8")
 
 
-def files() -> dict[str, bytes]:
-    """Return all scripts by their place in the guest."""
-    return {f"{DIRECTORY}/{name}": text(name).encode() for name in _NAMES}
-
-
 def command(name: str, *arguments: object) -> str:
     """Return the shell command that runs an installed script."""
     return shlex.join(["sh", f"{DIRECTORY}/{name}", *map(str, arguments)])
+
+
+def install_and_run(
+    guest: Guest, name: str, *arguments: object, limit: float, check: bool = True
+) -> Reply:
+    """Write all scripts into the guest and run one of them, in one round trip.
+
+    Raises:
+        GuestCommandError: with ``check``, the script failed.
+        GuestDied, GuestTimeout: the guest was lost, or took longer than ``limit`` seconds.
+    """
+    files = {f"{DIRECTORY}/{each}": text(each).encode() for each in _NAMES}
+    run = f"{UNPACK} && {command(name, *arguments)}"
+    return guest.run(run, stdin=archive(files), limit=limit, check=check)

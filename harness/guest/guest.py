@@ -25,8 +25,6 @@ END_LIMIT = 1.0
 """Seconds in which a QEMU whose connection broke is seen to have ended."""
 CONNECT_LIMIT = {Accelerator.KVM: 15.0, Accelerator.TCG: 60.0}
 _READY = re.compile(r"harness: ready, seconds: kernel ([0-9.]+) all ([0-9.]+)")
-
-
 UNPACK = "tar -x -C / -f -"
 """The guest's command that writes the files of an :func:`archive`."""
 

@@ -61,7 +61,7 @@ _GET_CURRENT_PID_TGID, _TRACE_PRINTK, _PROBE_READ_KERNEL = 14, 6, 113
 _LOWEST_ERRNO = -4095
 _RESTARTS = (516, 4)  # -516 to -512, include/linux/errno.h
 
-_LOAD, _LOAD_BYTE, _LOAD_HALF = 0x79, 0x71, 0x61
+_LOAD, _LOAD_BYTE, _LOAD_WORD = 0x79, 0x71, 0x61
 _STORE, _STORE_BYTE, _STORE_ZERO, _ADD_ATOMIC = 0x7B, 0x73, 0x72, 0xDB
 _MOVE, _SET, _ADD, _ADD_TO, _AND = 0xBF, 0xB7, 0x07, 0x0F, 0x57
 _LEFT, _RIGHT, _RIGHT_SIGNED = 0x67, 0x77, 0xC7
@@ -81,14 +81,15 @@ def programs() -> dict[str, bytes]:
 
 def settings(ranges: Iterable[Range]) -> dict[str, str]:
     """Return what trace.pl is told; ``ranges`` are the numbers that the filters would arm."""
+    armed = flags(ranges)
+    table = bytes(armed.get(number, 0) for number in range(NUMBERS))
     texts = b"".join(each.ljust(_TEXT, b"\0") for each in _TEXTS.values())
     return {
         **{name: code.hex() for name, code in programs().items()},
         "size": str(SIZE),
+        "value": f"0:{table.hex()},{_TEXTS_AT}:{texts.hex()}",
         "own": str(_OWN_AT),
         "own_limit": str(OWN),
-        "texts": f"{_TEXTS_AT}:{texts.hex()}",
-        "flags": ",".join(f"{number}:{byte}" for number, byte in flags(ranges).items()),
     }
 
 
@@ -172,7 +173,7 @@ def _exit() -> list[_Step]:
         (_IF_IS, 7, 0, "plain", 0),
         *_arguments(),
         (_IF_NOT, 7, 0, "armed", FCNTL_CALL),
-        (_LOAD_HALF, 1, 10, _argument(1), 0),
+        (_LOAD_WORD, 1, 10, _argument(1), 0),
         (_IF_AT_MOST, 1, 0, "plain", FCNTL_LAST),
         (_IF_IS, 1, 0, "plain", FCNTL_KNOWN),
         "armed",
@@ -241,11 +242,11 @@ def _arguments() -> tuple[_Step, ...]:
 
 
 def _argument(number: int) -> int:
-    return 8 * number - _REGISTERS - 48
+    return 8 * (number - len(_ARGUMENTS)) - _REGISTERS
 
 
 def _unless_own(index: int) -> tuple[_Step, ...]:
-    return ((_LOAD_HALF, 2, 1, 4 * index, 0), (_IF_SAME, 2, 9, "out", 0))
+    return ((_LOAD_WORD, 2, 1, 4 * index, 0), (_IF_SAME, 2, 9, "out", 0))
 
 
 def _print(name: str) -> tuple[_Step, ...]:

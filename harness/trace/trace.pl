@@ -2,8 +2,8 @@
 # what it inherits. Behind this program there follow
 #
 # - a line of words NAME=VALUE: sys_enter and sys_exit, each program's code in hexadecimal digits;
-#   size, the bytes of the map's value; flags, NUMBER:BYTE,... for its beginning; own and texts,
-#   where the harness's own tasks and the texts lie in it, OFFSET:DIGITS for the latter;
+#   size, the bytes of the map's value; value, what it holds, OFFSET:DIGITS,...; own and own_limit,
+#   where in it the harness's own tasks belong, and how many have room there;
 # - the shell's program, which finds the harness's own tasks in $own_tasks, and in $bpf "yes" or
 #   why the programs are not there.
 #
@@ -33,13 +33,11 @@ sub attach {
     put('/proc/sys/net/core/bpf_jit_enable', 1);
 
     my $value = "\0" x $set{size};
-    for (split /,/, $set{flags}) {
-        my ($number, $byte) = split /:/;
-        vec($value, $number, 8) = $byte;
+    for (split /,/, $set{value}) {
+        my ($offset, $digits) = split /:/;
+        substr($value, $offset, length($digits) / 2) = pack 'H*', $digits;
     }
     substr($value, $set{own}, 4 * @own) = pack 'L*', @own;
-    my ($at, $texts) = split /:/, $set{texts};
-    substr($value, $at, length($texts) / 2) = pack 'H*', $texts;
 
     # bpf(2): BPF_MAP_CREATE of an array, BPF_MAP_UPDATE_ELEM of its one element
     my $map = bpf('map', 0, pack 'L4', 2, 4, length $value, 1);
