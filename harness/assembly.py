@@ -26,6 +26,7 @@ from harness.oci_limits import Limits
 from harness.packages.download import Fetcher
 from harness.packages.signature import load_keyrings
 from harness.progress import Progress, Silent
+from harness.trace import bpf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +135,7 @@ class Assembly:
             locks=read_locks([tools.tools_lock_file()]),
             qemu_version=emulator.version(),
             features=emulator.features(),
+            resident=bpf.resident(),
         )
 
     def host(self, entry: HostEntry) -> tuple[Host, LockResult]:

@@ -18,6 +18,7 @@ from harness.container import scripts
 from harness.container.bundle import Bundle
 from harness.container.scripts import DIRECTORY, Guest
 from harness.errors import GuestTimeout, HarnessError, ImageError
+from harness.guest.guest import UNPACK, archive
 
 KEEP = 256 << 10
 """Bytes of each output that are kept."""
@@ -275,15 +276,15 @@ def container(
     ``last``: the guest ends with this container, which is left as it is.
 
     Raises:
-        ImageError: a volume of the image leads out of it.
+        ImageError: the image leaves no room for it, or a volume of the image leads out of it.
     """
     files = {path: file.content for path, file in bundle.files.items()}
     modes = "".join(f"{file.mode:o} {path}\n" for path, file in bundle.files.items())
     files[f"{DIRECTORY}/config.json"] = json.dumps(bundle.config).encode()
     files[f"{DIRECTORY}/modes"] = modes.encode()
     files[f"{DIRECTORY}/volumes"] = "".join(f"{path}\n" for path in bundle.volumes).encode()
-    guest.put(files)
-    reply = guest.run(scripts.command("arrange.sh"), limit=_GRACE, check=False)
+    put_in_place = f"{UNPACK} && {scripts.command('arrange.sh')}"
+    reply = guest.run(put_in_place, stdin=archive(files), limit=_GRACE, check=False)
     if reply.status != 0:
         raise ImageError(reply.stderr.decode(errors="replace").strip())
     made = Container(guest, runtime, keep=keep)

@@ -39,6 +39,8 @@ class Apparatus:
     qemu_version: str
     features: Features = field(default_factory=Features)
     keeper: Keeper = field(default_factory=Keeper)
+    resident: Mapping[str, bytes] = field(default_factory=dict)
+    """Files that init.sh uses where it finds them, by path in the initramfs."""
 
     def tool_set(self, name: str) -> ToolSet:
         """Return a set of guest tools, fetched when the store lacks it.
@@ -58,7 +60,7 @@ class Apparatus:
         names = (BASE, runtime, PERL)
         sets = [self.tool_set(name) for name in names if name]
         parts = tuple(Part(each.root, each.digest) for each in sets)
-        return initramfs.build(host, parts, store=self.store)
+        return initramfs.build(host, parts, store=self.store, more=self.resident)
 
     def tools_disk(self, *names: str) -> Disk:
         """Return a read-only disk that holds a bare tar of tool sets, each below its name."""

@@ -108,6 +108,10 @@ elif ! lacks debugfs && mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null; 
     [ -d /sys/kernel/debug/tracing ] && tracefs=/sys/kernel/debug/tracing
 fi
 echo "$tracefs" >/run/harness/tracefs
+if [ -e /etc/trace.pl ] && [ -e "$tracefs/events/bpf_trace/bpf_trace_printk" ]; then
+    mkfifo /run/harness/bpf.ask /run/harness/bpf.answer
+    perl /etc/trace.pl
+fi
 
 for serial in /sys/block/vd*/serial; do
     [ -e "$serial" ] || continue

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gzip
 import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -32,26 +32,32 @@ class Part:
     digest: str
 
 
-def build(host: Host, parts: tuple[Part, ...], *, store: Store) -> Path:
+def build(
+    host: Host, parts: tuple[Part, ...], *, store: Store, more: Mapping[str, bytes] | None = None
+) -> Path:
     """Return the initramfs of a host, made when the store has none.
+
+    ``more`` are further files, by path.
 
     Raises:
         StoreError: the store is full or not writable.
     """
-    own = {name: content.hex() for name, (_, content) in _own(host).items()}
-    key = digest_of(_FORMAT, identity(host), [part.digest for part in parts], own)
+    own = _own(host, more or {})
+    texts = {name: content.hex() for name, (_, content) in own.items()}
+    key = digest_of(_FORMAT, identity(host), [part.digest for part in parts], texts)
 
     def write(directory: Path) -> None:
-        _write(directory / "initramfs.gz", _files(host, parts))
+        _write(directory / "initramfs.gz", _files(host, parts, own))
 
     label = f"initramfs of {host.name} ({host.kernel.release})"
     return store.make("initramfs", key, label, write) / "initramfs.gz"
 
 
-def _own(host: Host) -> dict[str, tuple[int, bytes]]:
+def _own(host: Host, more: Mapping[str, bytes]) -> dict[str, tuple[int, bytes]]:
     """Return the harness's own programs."""
     scripts = resources.files("harness.guest")
-    files = {"init": (stat.S_IFREG | 0o755, scripts.joinpath("init.sh").read_bytes())}
+    files = {name: (stat.S_IFREG | 0o644, content) for name, content in more.items()}
+    files["init"] = (stat.S_IFREG | 0o755, scripts.joinpath("init.sh").read_bytes())
     if host.drill is not None:
         script = scripts.joinpath("drill.pl").read_bytes()
         files["etc/drill.pl"] = (stat.S_IFREG | 0o644, script)
@@ -59,7 +65,9 @@ def _own(host: Host) -> dict[str, tuple[int, bytes]]:
     return files
 
 
-def _files(host: Host, parts: tuple[Part, ...]) -> dict[str, tuple[int, bytes]]:
+def _files(
+    host: Host, parts: tuple[Part, ...], own: Mapping[str, tuple[int, bytes]]
+) -> dict[str, tuple[int, bytes]]:
     """Map each path to its mode (with file type) and content."""
     files: dict[str, tuple[int, bytes]] = {}
     for part in parts:
@@ -73,7 +81,7 @@ def _files(host: Host, parts: tuple[Part, ...]) -> dict[str, tuple[int, bytes]]:
         files[name] = (stat.S_IFLNK | 0o777, target.encode())
     files["lib64"] = (stat.S_IFLNK | 0o777, b"usr/lib64")
     files["etc/harness.conf"] = (stat.S_IFREG | 0o644, _configuration(host).encode())
-    files.update(_own(host))
+    files.update(own)
     files.update(_modules(host))
     return files
 

@@ -1,7 +1,5 @@
 # Arms the tracer and becomes its reader; run by the guest's busybox ash, behind lines that set
-#   token enter fcntl exit exit_plain
-# and below trace.pl, which sets
-#   own_tasks bpf
+#   token table enter fcntl exit exit_plain
 # Standard output is NAME=VALUE lines of what was done, the last one traced=yes or traced=no, and
 # after traced=yes the trace itself. Builtins, but for renice: a fork costs milliseconds here.
 # Everything is probed: nothing below depends on the kernel's version.
@@ -12,6 +10,10 @@ if [ -z "$t" ] || [ ! -e "$t/events/raw_syscalls/sys_exit/enable" ]; then
 fi
 cd "$t" || exit 1
 echo "directory=$t"
+
+# The reader of an earlier recording in this guest would take a part of this one's trace.
+read -r reader 2>/dev/null < /run/harness/trace.pid && read -r name 2>/dev/null < "/proc/$reader/comm" &&
+	[ "$name" = dd ] && kill "$reader"
 
 # set FILE TEXT: false when the kernel refuses it, without the shell's complaint
 set_() { echo "$2" 2>/dev/null > "$1"; }
@@ -44,8 +46,16 @@ done
 # Neither the reader, which is this shell's process, nor the connection's processes above it may
 # make events: each of theirs, sent over the connection, would make more of them.
 own=
-for pid in $own_tasks; do
+own_tasks=
+pid=$$
+while [ "$pid" -gt 1 ]; do
 	own="$own&&common_pid!=$pid"
+	own_tasks="$own_tasks $pid"
+	parent=1
+	while read -r name value; do
+		[ "$name" = PPid: ] && parent=$value && break
+	done < "/proc/$pid/status"
+	pid=$parent
 done
 
 # arm EVENT FILTER: false when the event is not there or the filter is refused
@@ -73,7 +83,16 @@ trace_calls() {
 	arm syscalls/sys_enter_fcntl "($fcntl)$own" && echo fcntl=yes || echo fcntl=no
 }
 
-# What trace.pl attached prints what it found; filters say as much, and cost more.
+# attach: let trace.pl attach its programs; sets bpf to "yes" or why they are not there
+attach() {
+	read -r waiting bpf 2>/dev/null < /run/harness/bpf || { bpf='no event'; return; }
+	[ "$waiting" != 0 ] || return
+	echo "$table $waiting$own_tasks" > /run/harness/bpf.ask
+	read -r bpf < /run/harness/bpf.answer
+}
+
+# What these programs find they print; filters say as much, and cost more.
+attach
 if [ "$bpf" = yes ] && arm bpf_trace/bpf_trace_printk ''; then
 	echo calls=bpf
 	echo enter=yes

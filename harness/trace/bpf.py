@@ -9,8 +9,8 @@ and judged first. What they write comes out of trace_pipe with all other events:
 - ``e NR A0``: an armed call that ends its caller, as it begins.
 
 They need raw tracepoints (Linux 4.17), values of maps by address (5.2), reads of kernel memory by
-name (5.5) and an event for what programs print (5.9). trace.pl attaches them, and arm.sh goes
-without where they cannot be had. Instructions are those of
+name (5.5) and an event for what programs print (5.9). trace.pl loads and attaches them, and arm.sh
+goes without where they cannot be had. Instructions are those of
 Documentation/bpf/standardization/instruction-set.rst, helpers those of include/uapi/linux/bpf.h.
 """
 
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
+from importlib.resources import files
 
 from harness.trace.operations import FCNTL
 from harness.trace.plan import EXITS, EXITS32, FCNTL_KNOWN, FCNTL_LAST, Range
@@ -79,18 +80,26 @@ def programs() -> dict[str, bytes]:
     return {"sys_enter": _assembled(_enter()), "sys_exit": _assembled(_exit())}
 
 
-def settings(ranges: Iterable[Range]) -> dict[str, str]:
-    """Return what trace.pl is told; ``ranges`` are the numbers that the filters would arm."""
-    armed = flags(ranges)
-    table = bytes(armed.get(number, 0) for number in range(NUMBERS))
+def resident() -> Mapping[str, bytes]:
+    """Return the perl program that loads and attaches them, by its path in the guest."""
     texts = b"".join(each.ljust(_TEXT, b"\0") for each in _TEXTS.values())
-    return {
+    settings = {
         **{name: code.hex() for name, code in programs().items()},
-        "size": str(SIZE),
-        "value": f"0:{table.hex()},{_TEXTS_AT}:{texts.hex()}",
-        "own": str(_OWN_AT),
-        "own_limit": str(OWN),
+        "size": SIZE,
+        "texts": texts.hex(),
+        "texts_at": _TEXTS_AT,
+        "own": _OWN_AT,
+        "own_limit": OWN,
     }
+    words = " ".join(f"{name}={value}" for name, value in settings.items())
+    program = (files(__package__) / "trace.pl").read_text()
+    return {"etc/trace.pl": f"{program}__END__\n{words}\n".encode()}
+
+
+def table(ranges: Iterable[Range]) -> str:
+    """Return the numbers' bytes in hexadecimal digits; the filters would arm ``ranges``."""
+    armed = flags(ranges)
+    return bytes(armed.get(number, 0) for number in range(NUMBERS)).hex()
 
 
 def flags(ranges: Iterable[Range]) -> Mapping[int, int]:

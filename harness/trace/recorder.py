@@ -35,7 +35,7 @@ a program that fails all the time would fill the buffer before a reader that wai
 DRAIN_LIMIT = 120.0
 """Seconds for the whole rest of a trace once the cell has ended."""
 
-_ARM = "exec perl -"
+_ARM = ". /dev/stdin"
 _FINISH = """
 read -r t < /run/harness/tracefs && cd "$t" || exit 1
 echo {end} > trace_marker
@@ -43,7 +43,6 @@ echo 0 > tracing_on
 cat per_cpu/cpu*/stats
 """
 _HURRY = "read -r pid < /run/harness/trace.pid && renice -n 0 -p $pid"
-_STOP = "read -r pid < /run/harness/trace.pid && kill $pid"
 _REPORT = re.compile(rb"[\s\S]*?^traced=\w+\n", re.MULTILINE)
 _DROPS = ("overrun", "dropped events")
 
@@ -113,20 +112,18 @@ class Recording:
         self.armed = read_report(self._said.decode(errors="replace"), ranges)
 
     def arming(self, plan: Plan, ranges: tuple[Range, ...]) -> bytes:
-        """Return what perl reads: its own program, that program's words, the shell's program."""
+        """Return what the guest's shell reads: its settings and its program."""
         wanted, plain = exit_filters(plan)
-        filters = {
+        settings = {
             "token": self._token,
+            "table": bpf.table(ranges),
             "enter": enter_filter(ranges),
             "fcntl": FCNTL_FILTER,
             "exit": wanted,
             "exit_plain": plain,
         }
-        here = files(__package__)
-        words = " ".join(f"{name}={value}" for name, value in bpf.settings(ranges).items())
-        parts = [(here / "trace.pl").read_text(), "__END__", words]
-        parts += [f"{name}={shlex.quote(value)}" for name, value in filters.items()]
-        return "\n".join([*parts, (here / "arm.sh").read_text()]).encode()
+        lines = [f"{name}={shlex.quote(value)}" for name, value in settings.items()]
+        return "\n".join([*lines, (files(__package__) / "arm.sh").read_text()]).encode()
 
     def mark_command(self, words: str) -> str:
         """Return the shell command that writes a mark, to be joined with others of the guest.
@@ -168,7 +165,6 @@ class Recording:
         end = shlex.quote(f"harness {self._token} end")
         reply = self._guest.run(_FINISH.format(end=end), check=False)
         self._await_end()
-        self._guest.run(_STOP, check=False)
         return self._parser.finish(dropped=dropped_events(reply.stdout.decode(errors="replace")))
 
     def _hurry(self) -> None:

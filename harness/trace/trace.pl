@@ -1,48 +1,41 @@
-# Attaches the tracer's BPF programs and becomes the shell that arms the rest, which holds them by
-# what it inherits. Behind this program there follow
+# Loads the tracer's BPF programs while a guest boots, and waits to attach them for as long as it
+# lives: perl's start, and the kernel's checks of the programs, are in a snapshot then. init.sh runs
+# this where the kernel has the event for what such programs print, and arm.sh asks for them.
 #
-# - a line of words NAME=VALUE: sys_enter and sys_exit, each program's code in hexadecimal digits;
-#   size, the bytes of the map's value; value, what it holds, OFFSET:DIGITS,...; own and own_limit,
-#   where in it the harness's own tasks belong, and how many have room there;
-# - the shell's program, which finds the harness's own tasks in $own_tasks, and in $bpf "yes" or
-#   why the programs are not there.
+# Behind this program there follows a line of words NAME=VALUE: sys_enter and sys_exit, each
+# program's code in hexadecimal digits; size, the bytes of the map's value; texts and texts_at, what
+# it always holds, in digits, and where; own and own_limit, where in it the tasks of the harness
+# itself belong, and how many have room there.
+#
+# The file bpf gets "PID ", of the process that waits, or "0 REASON". Of the named pipes, bpf.ask
+# takes "TABLE PID...", the value's first bytes in digits and the harness's own tasks, and bpf.answer
+# gives "yes" or what went wrong.
 #
 # No module is loaded: perl is alone in the initramfs.
 
+my $here = '/run/harness';
 my %set = map { split /=/, $_, 2 } split ' ', scalar <DATA>;
-my $arm = do { local $/; <DATA> };
+my ($map, %programs, @links);
 
-# This process, which becomes the trace's reader, and those of the connection above it.
-my @own;
-for (my $pid = $$; $pid > 1;) {
-    push @own, $pid;
-    open my $status, '<', "/proc/$pid/status" or last;
-    ($pid) = map { /^PPid:\s+(\d+)/ ? $1 : () } <$status>;
+my $why = eval { load(); '' } // $@ =~ s/\s+$//r;
+if (my $waiting = $why eq '' ? fork : 0) {
+    put("$here/bpf", "$waiting \n");
+    exit;
 }
-$ENV{own_tasks} = "@own";
-$ENV{bpf} = eval { attach(); 'yes' } || $@ =~ s/\s+$//r;
-exec 'sh', '-c', $arm or die "trace: sh: $!\n";
+if ($why ne '') {
+    put("$here/bpf", "0 $why\n");
+    exit;
+}
+while (1) {
+    open my $ask, '<', "$here/bpf.ask" or die "bpf.ask: $!\n";
+    my ($table, @own) = split ' ', <$ask> // next;
+    put("$here/bpf.answer", (eval { attach($table, @own); 'yes' } // $@ =~ s/\s+$//r) . "\n");
+}
 
-sub attach {
-    open my $t, '<', '/run/harness/tracefs' or die "no tracer\n";
-    chomp(my $tracer = <$t> // '');
-    -e "$tracer/events/bpf_trace/bpf_trace_printk" or die "no event\n";
-    @own <= $set{own_limit} or die "too many processes\n";
-    # Loading such a program enables the event, and from then on processes' names are noted.
-    put("$tracer/options/record-cmd", 0);
+sub load {
     put('/proc/sys/net/core/bpf_jit_enable', 1);
-
-    my $value = "\0" x $set{size};
-    for (split /,/, $set{value}) {
-        my ($offset, $digits) = split /:/;
-        substr($value, $offset, length($digits) / 2) = pack 'H*', $digits;
-    }
-    substr($value, $set{own}, 4 * @own) = pack 'L*', @own;
-
-    # bpf(2): BPF_MAP_CREATE of an array, BPF_MAP_UPDATE_ELEM of its one element
-    my $map = bpf('map', 0, pack 'L4', 2, 4, length $value, 1);
-    bpf('value', 2, pack 'L x4 Q3', $map, at(my $zero = pack 'L', 0), at($value), 0);
-    my @links;
+    # bpf(2): BPF_MAP_CREATE of an array of one element
+    $map = bpf('map', 0, pack 'L4', 2, 4, $set{size}, 1);
     for my $name ('sys_enter', 'sys_exit') {
         my $code = pack 'H*', $set{$name};
         for (my $i = 0; $i < length $code; $i += 8) {
@@ -52,14 +45,31 @@ sub attach {
             $i += 8;
         }
         my $license = "GPL\0";
-        # BPF_PROG_LOAD of a BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_RAW_TRACEPOINT_OPEN
-        my $program = bpf("program $name", 5,
+        # BPF_PROG_LOAD of a BPF_PROG_TYPE_RAW_TRACEPOINT
+        $programs{$name} = bpf("program $name", 5,
             pack 'L2 Q2 x88', 17, length($code) / 8, at($code), at($license));
-        my $tracepoint = "$name\0";
-        push @links, bpf("tracepoint $name", 17, pack 'Q L x4', at($tracepoint), $program);
     }
-    syscall 72, $_, 2, 0 for @links;    # fcntl(2): F_SETFD, to be inherited
 }
+
+sub attach {
+    my ($table, @own) = @_;
+    @own <= $set{own_limit} or die "too many processes\n";
+    close_all(splice @links);
+    my $value = "\0" x $set{size};
+    $table = pack 'H*', $table;
+    my $texts = pack 'H*', $set{texts};
+    substr($value, 0, length $table) = $table;
+    substr($value, $set{texts_at}, length $texts) = $texts;
+    substr($value, $set{own}, 4 * @own) = pack 'L*', @own;
+    # BPF_MAP_UPDATE_ELEM, BPF_RAW_TRACEPOINT_OPEN
+    bpf('value', 2, pack 'L x4 Q3', $map, at(my $zero = pack 'L', 0), at($value), 0);
+    for my $name (sort keys %programs) {
+        my $tracepoint = "$name\0";
+        push @links, bpf("tracepoint $name", 17, pack 'Q L x4', at($tracepoint), $programs{$name});
+    }
+}
+
+sub close_all { syscall 3, $_ for @_ }
 
 sub put {
     my ($file, $word) = @_;

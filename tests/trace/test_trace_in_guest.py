@@ -18,6 +18,7 @@ from harness.model.hosts import Accelerator
 from harness.model.observations import Failure, Origin, ProcessEnd
 from harness.packages.download import Fetcher
 from harness.store import Store, default_root
+from harness.trace import bpf
 from harness.trace.census import Census, CensusTaker
 from harness.trace.elf import elf_classes
 from harness.trace.judge import Evidence, Judge
@@ -42,7 +43,6 @@ syscall(int $number);
 exit 5;
 """
 PERL = "tool perl perl"
-EVENT = "/sys/kernel/tracing/events/bpf_trace"
 COMMANDS = (
     f"{PERL} -e 'syscall(72, 0, 1033, 0); syscall(72, 99, 3, 0); "
     "syscall(600, 1..6); syscall(452, -1, 0, 7); exit 7'",
@@ -74,6 +74,7 @@ def guest() -> Iterator[Guest]:
             specs=tools.load_tools(),
             locks=read_locks([tools.tools_lock_file()]),
             qemu_version=emulator.version(),
+            resident=bpf.resident(),
         )
         host = hosts.host_of(entry, kernel)
         machine = Machine(
@@ -97,15 +98,15 @@ Recorded = tuple[tuple[Failure, ...], tuple[ProcessEnd, ...]]
 
 @contextmanager
 def traced_by(guest: Guest, way: str) -> Iterator[None]:
-    """Hide what BPF programs need where they are not wanted, as from an older kernel."""
+    """Hide the loaded BPF programs where they are not wanted, as if the kernel had none."""
     if way == "bpf":
         yield
         return
-    guest.run(f"mount -t tmpfs none {EVENT}")
+    guest.run("mv /run/harness/bpf /tmp/bpf")
     try:
         yield
     finally:
-        guest.run(f"umount {EVENT}")
+        guest.run("mv /tmp/bpf /run/harness/bpf")
 
 
 @pytest.fixture(scope="module", params=["bpf", "tracefs"])
