@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import IO
 
@@ -316,7 +317,7 @@ def running(machine: Machine, keeper: Keeper, log: Path | None = None) -> Iterat
     ):
         directory = Path(name)
         console = Console(log or directory / "console")
-        with console.log.open("ab") as file, _spawn(machine, directory, stderr) as child:
+        with _opened(console.log) as file, _spawn(machine, directory, stderr) as child:
             reader = threading.Thread(
                 target=_read_console, args=(child, console, file), daemon=True, name="console"
             )
@@ -368,13 +369,21 @@ def _jail(machine: Machine, program: Path, directory: Path, handed: Handover) ->
     )
 
 
-def _read_console(child: subprocess.Popen[bytes], console: Console, log: IO[bytes]) -> None:
+def _opened(log: Path) -> FileIO:
+    """Open a console's log. A full disk costs the log, not the guest."""
+    try:
+        return FileIO(log, "ab")
+    except OSError:
+        return FileIO(os.devnull, "ab")
+
+
+def _read_console(child: subprocess.Popen[bytes], console: Console, log: FileIO) -> None:
     """Split the console into lines without ever waiting for a line's end to take it in."""
     rest = b""
     room = CONSOLE_BYTES
     while child.stdout and (chunk := os.read(child.stdout.fileno(), 4096)):
-        log.write(chunk[:room])
-        log.flush()
+        with suppress(OSError):  # a guest whose console nobody reads would stand still
+            log.write(chunk[:room])
         room = max(0, room - len(chunk))
         *lines, rest = (rest + chunk).split(b"\n")
         rest = rest[-4096:]

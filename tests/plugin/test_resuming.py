@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ Kill = Callable[..., str]
 SCRIPTED = '''
 import os
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,7 +61,8 @@ class Scripted(Laboratory):
     def observe(self, id, scenario, image, entry, log, *, traced=True):
         with self.assembly._choosing:
             self.assembly._choice = Choice(Accelerator.TCG, "scripted")
-        log.write_text("up")
+        with suppress(OSError):  # a full disk costs the log alone
+            log.write_text("up")
         (HERE / f"pid-{scenario.name}").write_text(str(os.getpid()))
         with (HERE / "begun.log").open("a") as file:
             file.write(f"{scenario.name}-{entry.name}\\n")
@@ -343,3 +346,49 @@ def test_further_guests_of_a_python_test_are_selected_with_it(tmp_path: Path) ->
         resumed.begin(["test_it.py::test_other[redis-5.10]"])
     assert "2 of 2 cells left to run" in resumed.begin([test])
     assert resumed.begin([test]) == ""
+
+
+FILLING = """
+mount -t tmpfs -o size=64k tmpfs results || exit 77
+"$@" --tb=line --kernels=6.12 >first.txt 2>&1 || echo $? >first.status
+cp -r results first
+mount -o remount,size=16m results
+"$@" --resume >second.txt 2>&1
+cp -r results second
+"""
+
+
+def test_a_disk_that_fills_in_a_session_costs_no_recorded_cell_and_the_rest_is_run_later(
+    scenarios: Write, pytester: pytest.Pytester, own_store: Path
+) -> None:
+    pytester.makeconftest(SCRIPTED)
+    scenarios(*(f"passes-{number}" for number in range(16)))
+    (pytester.path / "results").mkdir()
+    program = (sys.executable, "-m", "pytest", "-p", "harness.plugin")
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-ec", FILLING, "sh", *program],
+        cwd=pytester.path,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "300"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 77 or "unshare:" in done.stderr:
+        pytest.skip(f"this machine lets no user mount: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    first, second = (load_run(pytester.path / name / "latest") for name in ("first", "second"))
+    kept = {one.id for one in first.observations}
+    assert 0 < len(kept) < 16
+    assert first.problems == ()
+    assert (pytester.path / "first.status").read_text() == "1\n"
+    said = (pytester.path / "first.txt").read_text()
+    assert f"{16 - len(kept)} failed, {len(kept)} passed" in said
+    assert "free some room, or choose another results directory" in said
+    assert f"{16 - len(kept)} cells are missing: `pytest --resume` continues this run" in said
+    assert "Traceback" not in said
+    assert kept < {one.id for one in second.observations}
+    assert second.meta.counts == {"passed": 16}
+    assert (
+        f"is resumed: {16 - len(kept)} of 16 cells left to run"
+        in (pytester.path / "second.txt").read_text()
+    )
