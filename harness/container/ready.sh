@@ -1,11 +1,14 @@
 #!/bin/sh
 # ready.sh SERVICE LIMIT RUNTIME VERB ARGS...: repeat a probe beside the service (the directory
 # that service.sh was given) until it succeeds. Prints "ready", "ended" (the service did) or
-# "timed out", then "pids" of all probes, an empty line and the last probe's outputs.
+# "timed out", then "pids" of all probes, an empty line and the last probe's outputs. Probes are
+# nice: a service that is busy with its start gets most of the processor, and an idle one none of
+# their time.
 here=/run/harness/container
 service=$1
 limit=$2
 shift 2
+renice -n 10 -p $$ >/dev/null 2>&1
 uptime() { read -r now idle </proc/uptime; now=${now%.*}; }
 uptime
 deadline=$((now + limit))
