@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from harness.errors import GuestDied, GuestTimeout
-from harness.guest import emulator, handover, jail, supervise
+from harness.guest import emulator, handover, jail, scratch, supervise
 from harness.guest.emulator import Features
 from harness.guest.handover import Handover
 from harness.model.hosts import Accelerator, Host
@@ -312,10 +312,9 @@ def running(machine: Machine, keeper: Keeper, log: Path | None = None) -> Iterat
         ToolError: QEMU is not installed.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="harness-guest-") as name,
+        scratch.directory() as directory,
         tempfile.TemporaryFile() as stderr,
     ):
-        directory = Path(name)
         console = Console(log or directory / "console")
         with _opened(console.log) as file, _spawn(machine, directory, stderr) as child:
             reader = threading.Thread(

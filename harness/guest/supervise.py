@@ -9,7 +9,9 @@ trap, and it also notices SIGKILL of the harness. This process has one thread, s
 with it by that signal (prctl(2)).
 """
 
+import contextlib
 import ctypes
+import fcntl
 import os
 import select
 import shutil
@@ -32,6 +34,7 @@ def main(directory: str, argv: list[str]) -> int:
     child = os.fork()
     if child == 0:
         _become(argv)
+    _hold(directory)
     process = os.pidfd_open(child)
     poll = select.poll()
     poll.register(0, select.POLLIN | select.POLLHUP)
@@ -42,6 +45,12 @@ def main(directory: str, argv: list[str]) -> int:
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     shutil.rmtree(directory, ignore_errors=True)
     return status if status >= 0 else 128 - status
+
+
+def _hold(directory: str) -> None:
+    """Show, for as long as this process lives, that somebody looks after the directory."""
+    with contextlib.suppress(OSError):  # it is gone, or its file system has no locks
+        fcntl.flock(os.open(directory, os.O_RDONLY), fcntl.LOCK_SH)
 
 
 def _become(argv: list[str]) -> "NoReturn":
