@@ -182,7 +182,7 @@ def test_no_guest_outlives_a_session_that_is_terminated(
             # Only a cell's own guest has its console there.
             consoles = results(pytester) / "latest" / "consoles"
             wait_for(lambda: any(consoles.glob("*.log")), limit=400)
-            assert qemus(temporary)
+            wait_for(lambda: bool(qemus(temporary)), limit=60)
             child.send_signal(signal.SIGTERM)
             text, _ = child.communicate(timeout=60)
         finally:
