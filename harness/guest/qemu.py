@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from io import FileIO
 from pathlib import Path
 from typing import IO
 
 from harness.errors import GuestDied, GuestTimeout
+from harness.guest import console as consoles
 from harness.guest import emulator, handover, jail, scratch, supervise
+from harness.guest.console import Console
 from harness.guest.emulator import Features
 from harness.guest.handover import Handover
 from harness.model.hosts import Accelerator, Host
-
-CONSOLE_LINES = 200
-CONSOLE_BYTES = 4 << 20
-"""What a guest may write to its console log; a flood beyond it is dropped."""
 
 EMULATED = "mitigations=off nopti norandmaps"
 """Added under emulation only. What guards a real processor (5.2's word for all, 4.15's for the
@@ -70,16 +65,6 @@ class Machine:
     counted: bool = False
     """The guest's clock counts its instructions, one a nanosecond, so that a busy host changes
     nothing of what it shows; only emulation can."""
-
-
-@dataclass(slots=True)
-class Console:
-    """The last lines of a guest's serial console, and its log."""
-
-    log: Path
-    lines: deque[str] = field(default_factory=lambda: deque(maxlen=CONSOLE_LINES))
-    changed: threading.Condition = field(default_factory=threading.Condition)
-    ended: bool = False
 
 
 def arguments(machine: Machine, directory: Path, handed: Handover) -> list[str]:
@@ -233,7 +218,9 @@ class Qemu:
         """Return the last line of QEMU's standard error, which says why; warnings come before."""
         self._stderr.seek(0)
         said = self._stderr.read(_WORDS).decode(errors="backslashreplace").splitlines()
-        return _clean(said[-1].removeprefix(f"{emulator.PROGRAM}: ").encode()) if said else ""
+        return (
+            consoles.clean(said[-1].removeprefix(f"{emulator.PROGRAM}: ").encode()) if said else ""
+        )
 
     def wait_for(self, text: str, limit: float, doing: str) -> str:
         """Return the first console line with ``text`` in it.
@@ -316,9 +303,9 @@ def running(machine: Machine, keeper: Keeper, log: Path | None = None) -> Iterat
         tempfile.TemporaryFile() as stderr,
     ):
         console = Console(log or directory / "console")
-        with _opened(console.log) as file, _spawn(machine, directory, stderr) as child:
+        with consoles.opened(console.log) as file, _spawn(machine, directory, stderr) as child:
             reader = threading.Thread(
-                target=_read_console, args=(child, console, file), daemon=True, name="console"
+                target=consoles.read, args=(child, console, file), daemon=True, name="console"
             )
             reader.start()
             qemu = Qemu(child, directory, console, stderr)
@@ -366,37 +353,3 @@ def _jail(machine: Machine, program: Path, directory: Path, handed: Handover) ->
         read=handed.read,
         write=handed.write,
     )
-
-
-def _opened(log: Path) -> FileIO:
-    """Open a console's log. A full disk costs the log, not the guest."""
-    try:
-        return FileIO(log, "ab")
-    except OSError:
-        return FileIO(os.devnull, "ab")
-
-
-def _read_console(child: subprocess.Popen[bytes], console: Console, log: FileIO) -> None:
-    """Split the console into lines without ever waiting for a line's end to take it in."""
-    rest = b""
-    room = CONSOLE_BYTES
-    while child.stdout and (chunk := os.read(child.stdout.fileno(), 4096)):
-        with suppress(OSError):  # a guest whose console nobody reads would stand still
-            log.write(chunk[:room])
-        room = max(0, room - len(chunk))
-        *lines, rest = (rest + chunk).split(b"\n")
-        rest = rest[-4096:]
-        if lines:
-            with console.changed:
-                console.lines.extend(_clean(line) for line in lines)
-                console.changed.notify_all()
-    with console.changed:
-        if rest:
-            console.lines.append(_clean(rest))
-        console.ended = True
-        console.changed.notify_all()
-
-
-def _clean(line: bytes) -> str:
-    text = line.decode(errors="backslashreplace").rstrip("\r")
-    return "".join(c if c.isprintable() or c == "\t" else f"\\x{ord(c):02x}" for c in text)
