@@ -18,7 +18,6 @@ from harness.container import scripts
 from harness.container.bundle import Bundle
 from harness.container.scripts import DIRECTORY, Guest
 from harness.errors import GuestTimeout, HarnessError, ImageError
-from harness.guest.guest import UNPACK, archive
 
 KEEP = 256 << 10
 """Bytes of each output that are kept."""
@@ -283,8 +282,7 @@ def container(
     files[f"{DIRECTORY}/config.json"] = json.dumps(bundle.config).encode()
     files[f"{DIRECTORY}/modes"] = modes.encode()
     files[f"{DIRECTORY}/volumes"] = "".join(f"{path}\n" for path in bundle.volumes).encode()
-    put_in_place = f"{UNPACK} && {scripts.command('arrange.sh')}"
-    reply = guest.run(put_in_place, stdin=archive(files), limit=_GRACE, check=False)
+    reply = scripts.place_and_run(guest, files, "arrange.sh", limit=_GRACE, check=False)
     if reply.status != 0:
         raise ImageError(reply.stderr.decode(errors="replace").strip())
     made = Container(guest, runtime, keep=keep)

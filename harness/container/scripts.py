@@ -50,15 +50,27 @@ def command(name: str, *arguments: object) -> str:
     return shlex.join(["sh", f"{DIRECTORY}/{name}", *map(str, arguments)])
 
 
+def place_and_run(
+    guest: Guest,
+    files: Mapping[str, bytes],
+    name: str,
+    *arguments: object,
+    limit: float,
+    check: bool = True,
+) -> Reply:
+    """Write files into the guest and run an installed script, in one round trip.
+
+    Raises:
+        GuestCommandError: with ``check``, the script failed, or there was no room.
+        GuestDied, GuestTimeout: the guest was lost, or took longer than ``limit`` seconds.
+    """
+    run = f"{UNPACK} && {command(name, *arguments)}"
+    return guest.run(run, stdin=archive(files), limit=limit, check=check)
+
+
 def install_and_run(
     guest: Guest, name: str, *arguments: object, limit: float, check: bool = True
 ) -> Reply:
-    """Write all scripts into the guest and run one of them, in one round trip.
-
-    Raises:
-        GuestCommandError: with ``check``, the script failed.
-        GuestDied, GuestTimeout: the guest was lost, or took longer than ``limit`` seconds.
-    """
+    """Write all scripts into the guest and run one of them; raises as :func:`place_and_run`."""
     files = {f"{DIRECTORY}/{each}": text(each).encode() for each in _NAMES}
-    run = f"{UNPACK} && {command(name, *arguments)}"
-    return guest.run(run, stdin=archive(files), limit=limit, check=check)
+    return place_and_run(guest, files, name, *arguments, limit=limit, check=check)

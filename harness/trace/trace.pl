@@ -17,13 +17,9 @@ my $here = '/run/harness';
 my %set = map { split /=/, $_, 2 } split ' ', scalar <DATA>;
 my ($map, %programs, @links);
 
-my $why = eval { load(); '' } // $@ =~ s/\s+$//r;
-if (my $waiting = $why eq '' ? fork : 0) {
-    put("$here/bpf", "$waiting \n");
-    exit;
-}
-if ($why ne '') {
-    put("$here/bpf", "0 $why\n");
+my $waiting = eval { load(); fork // die "fork: $!\n" };
+if ($waiting || $@) {
+    put("$here/bpf", $waiting ? "$waiting \n" : "0 $@");
     exit;
 }
 # Without it the programs would be gone, and what they find would be missed in silence.
@@ -31,7 +27,7 @@ put('/proc/self/oom_score_adj', -1000);
 while (1) {
     open my $ask, '<', "$here/bpf.ask" or die "bpf.ask: $!\n";
     my ($table, @own) = split ' ', <$ask> // next;
-    put("$here/bpf.answer", (eval { attach($table, @own); 'yes' } // $@ =~ s/\s+$//r) . "\n");
+    put("$here/bpf.answer", eval { attach($table, @own); "yes\n" } // $@);
 }
 
 sub load {
@@ -56,7 +52,7 @@ sub load {
 sub attach {
     my ($table, @own) = @_;
     @own <= $set{own_limit} or die "too many processes\n";
-    close_all(splice @links);
+    syscall 3, $_ for splice @links;    # close(2)
     my $value = "\0" x $set{size};
     $table = pack 'H*', $table;
     my $texts = pack 'H*', $set{texts};
@@ -70,8 +66,6 @@ sub attach {
         push @links, bpf("tracepoint $name", 17, pack 'Q L x4', at($tracepoint), $programs{$name});
     }
 }
-
-sub close_all { syscall 3, $_ for @_ }
 
 sub put {
     my ($file, $word) = @_;
