@@ -102,14 +102,15 @@ def _judged_steps(
     """Return the steps' results with their expectations judged, and the first unmet one.
 
     A runtime reports a signal as 128 and more, as a shell does that merely saw one: the trace
-    tells the two apart. Without a trace, an expected signal is taken for one.
+    tells the two apart. Where it tells something else (its events may be lost) or nothing, the
+    runtime is believed, and an expected signal taken for one.
     """
     by_pid = {end.pid: end for end in ends}
     results = []
     first = ""
     for step, done in zip(request.scenario.steps, book.done, strict=False):
         end = by_pid.get(done.pid) if done.pid is not None else None
-        if end is not None and (end.exit is not None or end.signal is not None):
+        if end is not None and agrees(end, done.status):
             exit, signal = end.exit, end.signal
         else:
             signal = signal_of(done.status) if step.expect.signal else None
@@ -121,6 +122,13 @@ def _judged_steps(
         if result.unmet and not first:
             first = f"{step.name or f'step {len(results)}'}: {result.unmet[0].splitlines()[0]}"
     return tuple(results), first
+
+
+def agrees(end: ProcessEnd, status: int | None) -> bool:
+    """Tell whether a process's end by the trace is one that a runtime gives this status of."""
+    if end.signal is not None:
+        return status is None or end.signal == signal_of(status)
+    return end.exit is not None and status in (None, end.exit)
 
 
 def _environment(request: Request, book: Notebook) -> Environment:
