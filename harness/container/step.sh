@@ -18,12 +18,25 @@ mkdir -p "$directory" && cd "$directory" || exit 1
 cat >stdin
 mkfifo stdout.pipe stderr.pipe
 
+# Says how many bytes it has read, at the end and whenever it is asked.
+count_rest='
+    my $count = 0;
+    $SIG{USR1} = sub { syswrite STDERR, "$count\n" };
+    while (1) {
+        my $more = sysread STDIN, my $bytes, 65536;
+        next if !defined $more && $! == 4;    # EINTR
+        last if !$more;
+        $count += $more;
+    }
+    syswrite STDERR, "$count\n";
+'
+
 capture() {
     trap '' USR1
     exec 3<"$1.pipe"
     dd bs=65536 count="$keep" iflag=count_bytes of="$1" <&3 2>/dev/null
     if [ "$(stat -c %s "$1")" -ge "$keep" ]; then
-        socat -u -b 65536 --statistics FD:3 /dev/null 2>"$1.rest" &
+        perl -e "$count_rest" <&3 2>"$1.rest" &
         echo $! >"$1.reader"
         wait
     fi
@@ -35,7 +48,7 @@ dropped() {
     count=0
     [ -e "$1.rest" ] || return
     [ -e "$1.end" ] || { kill -USR1 "$(cat "$1.reader")"; sleep 0.1; }
-    count=$(sed -n 's/.*packets*(s), \([0-9]*\) byte.*/\1/p' "$1.rest" | tail -n 1)
+    count=$(tail -n 1 "$1.rest")
 }
 
 end_runtime() {

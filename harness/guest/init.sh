@@ -159,52 +159,12 @@ for name in /sys/class/virtio-ports/*/name; do
 done
 [ -n "$port" ] || say "no channel: this kernel has no virtio console port"
 
-# dropbear speaks to a socket only, and asks for the names of both its ends at each command. Of a
-# nameless one its C library reads whatever lies on the stack, and now and then dropbear ends for
-# that; so both ends have a name.
-server=/run/harness/ssh
-serve() {
-    while rm -f $server; do
-        socat UNIX-LISTEN:$server EXEC:"dropbear -i -B -E -r /etc/dropbear/key",nofork \
-            2>>/run/harness/ssh.log
-        sleep 0.02
-    done
-}
-
-# A port opens once only and reads end-of-file while no host is attached, so the relay holds it
-# open and waits for the host's greeting; a server that spoke earlier would talk to nobody, and a
-# snapshot would freeze half a handshake.
-relay() {
-    while :; do
-        if IFS= read -r greeting; then
-            case $greeting in *harness)
-                socat FD:0 UNIX-CONNECT:$server,bind=$server.host 2>>/run/harness/ssh.log
-                rm -f $server.host
-                hung_up || hung_up || lost
-                ;;
-            esac
-        else
-            sleep 0.02
-        fi
-    done
-}
-
-# Asked twice, since a console has been seen to let its reader sleep on.
-hung_up() {
-    timeout 2 cat >/dev/null
-}
-
-# Of a guest whose server ended while its host is attached nothing can be had, and the host would
-# wait for answers: the guest ends too, which is noticed at once.
-lost() {
-    say "lost: the SSH server ended: $(tail -n 1 /run/harness/ssh.log)" >/dev/console
-    reboot -f
-}
-serve &
-while [ ! -S $server ]; do sleep 0.02; done
-read -r up rest </proc/uptime
-say "ready, seconds: kernel $began all $up"
+{
+    while [ ! -e /run/harness/ssh.up ]; do sleep 0.02; done
+    read -r up rest </proc/uptime
+    say "ready, seconds: kernel $began all $up"
+} &
 while :; do
-    relay <>"$port" >&0
+    perl /etc/relay.pl "$port"
     sleep 1
 done

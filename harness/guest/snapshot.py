@@ -70,7 +70,7 @@ def _save(machine: Machine, keeper: Keeper, directory: Path) -> None:
 def restored(
     machine: Machine, snapshot: Path, keeper: Keeper, log: Path | None = None
 ) -> Iterator[Guest]:
-    """Start a guest from a snapshot, its clock set and its random pool stirred.
+    """Start a guest from a snapshot; its relay sets its clock and stirs its random pool.
 
     Raises:
         GuestDied, GuestTimeout: the snapshot cannot be restored.
@@ -84,12 +84,9 @@ def restored(
         _exchange(running, _accept, snapshot / "state", limit)
         restored_at = time.monotonic()
         with guests.connected(clone, running) as guest:
-            connected = time.monotonic()
-            _freshen(guest)
             guest.durations["qemu"] = spawned - started
             guest.durations["restore"] = restored_at - spawned
-            guest.durations["connect"] = connected - restored_at
-            guest.durations["freshen"] = time.monotonic() - connected
+            guest.durations["connect"] = time.monotonic() - restored_at
             yield guest
 
 
@@ -145,18 +142,3 @@ async def _accept(client: QMPClient, state: Path) -> None:
         client.send_fd_scm(file.fileno())
         await client.execute("getfd", {"fdname": "state"})
     await client.execute("migrate-incoming", {"uri": "fd:state"})
-
-
-def _freshen(guest: Guest) -> None:
-    """Undo what every guest of one snapshot has in common: time, randomness, identity.
-
-    What is written to /dev/urandom is mixed into the pool (random(4)). Before 4.8 that is what
-    programs read from; since then they read from a generator that is told to reseed by the
-    ioctl RNDRESEEDCRNG (0x5207, Linux 4.17), and from 5.18 on by the generation id as well.
-    """
-    guest.run(
-        f"date -s @{time.time():.0f} >/dev/null; cat >/dev/urandom; "
-        "socat -u /dev/null OPEN:/dev/urandom,wronly,ioctl-void=0x5207 2>/dev/null; "
-        "tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id",
-        stdin=os.urandom(512),
-    )

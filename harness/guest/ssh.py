@@ -7,6 +7,7 @@ guest's server asks for no password: who reaches the socket owns the guest alrea
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import threading
 import time
@@ -19,15 +20,14 @@ import paramiko
 
 from harness.errors import GuestError, GuestTimeout
 
-GREETING = b"\nharness\n"
-"""Read by the guest's relay, which then starts a server for this connection alone."""
-
 PULSE = 0.1
 """Seconds without an answer until the guest is nudged; doubled each time."""
 PULSE_LONGEST = 1.0
 KEEPALIVE = 1
 """Seconds of silence on a connection until something is sent, whatever it is used for."""
 _CHUNK = 1 << 18
+_SEED = 512
+"""Bytes that a guest's random pool gets, which hold as much as the largest pool (4096 bits)."""
 
 # What breaks becomes an error of the harness; paramiko's own account of it would go to stderr.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -55,7 +55,7 @@ def connect(path: Path, limit: float) -> paramiko.Transport:
         try:
             channel.settimeout(limit)
             channel.connect(str(path))
-            channel.sendall(GREETING)
+            channel.sendall(_greeting())
             transport = paramiko.Transport(channel, default_window_size=1 << 24)
             broken.callback(transport.close)
             transport.banner_timeout = limit
@@ -71,6 +71,11 @@ def connect(path: Path, limit: float) -> paramiko.Transport:
         transport.set_keepalive(KEEPALIVE)
         broken.pop_all()
     return transport
+
+
+def _greeting() -> bytes:
+    """Return what a guest's relay waits for: the time, and a seed for its random pool."""
+    return f"\nharness {time.time():.6f} {os.urandom(_SEED).hex()}\n".encode()
 
 
 def run(transport: paramiko.Transport, command: str, stdin: bytes, limit: float) -> Reply:

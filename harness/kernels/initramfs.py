@@ -58,6 +58,7 @@ def _own(host: Host, more: Mapping[str, bytes]) -> dict[str, tuple[int, bytes]]:
     scripts = resources.files("harness.guest")
     files = {name: (stat.S_IFREG | 0o644, content) for name, content in more.items()}
     files["init"] = (stat.S_IFREG | 0o755, scripts.joinpath("init.sh").read_bytes())
+    files["etc/relay.pl"] = (stat.S_IFREG | 0o644, scripts.joinpath("relay.pl").read_bytes())
     if host.drill is not None:
         script = scripts.joinpath("drill.pl").read_bytes()
         files["etc/drill.pl"] = (stat.S_IFREG | 0o644, script)

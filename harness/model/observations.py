@@ -38,7 +38,7 @@ class Verdict(StrEnum):
 
 
 PARTS = (
-    *("qemu", "restore", "firmware", "kernel", "init", "boot", "connect", "freshen"),
+    *("qemu", "restore", "firmware", "kernel", "init", "boot", "connect"),
     *("mount", "arm", "attach", "start", "steps", "collect", "cell"),
 )
 """What a cell's seconds go to, in their order; ``boot`` is the three before it, ``cell`` is all."""
