@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -57,6 +58,9 @@ def test_what_a_killed_harness_and_supervisor_left_is_removed_when_the_next_gues
         os.kill(harness.pid, signal.SIGSTOP)  # so that it removes nothing itself
         os.kill(supervisor, signal.SIGKILL)
         harness.kill()
+    lock = os.open(held, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # as soon as the supervisor is really dead
+    os.close(lock)
     os.utime(held, (OLD, OLD))
     with scratch.directory() as mine:
         assert left(temporary) == [mine]
