@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from harness import store as stores
+from harness.container import scripts
 from harness.guest import accelerator, emulator
 from harness.guest.accelerator import Choice
 from harness.guest.apparatus import Apparatus
@@ -26,7 +27,7 @@ from harness.oci_limits import Limits
 from harness.packages.download import Fetcher
 from harness.packages.signature import load_keyrings
 from harness.progress import Progress, Silent
-from harness.trace import bpf
+from harness.trace import recorder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +136,7 @@ class Assembly:
             locks=read_locks([tools.tools_lock_file()]),
             qemu_version=emulator.version(),
             features=emulator.features(),
-            resident=bpf.resident(),
+            resident={**scripts.resident(), **recorder.resident()},
         )
 
     def host(self, entry: HostEntry) -> tuple[Host, LockResult]:

@@ -98,6 +98,6 @@ def attempt(guest: scripts.Guest, candidate: Runtime, known: facts.Facts) -> str
 
 def _install(guest: scripts.Guest, name: str) -> Runtime:
     program = name.partition("-")[0]
-    reply = scripts.install_and_run(guest, "install.sh", name, program, _GLIBC, limit=_LIMIT)
+    reply = guest.run(scripts.command("install.sh", name, program, _GLIBC), limit=_LIMIT)
     path = reply.stdout.decode().strip()
     return Runtime(name=name, program=path, version=runtime.version(guest, path))

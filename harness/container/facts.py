@@ -31,7 +31,7 @@ class Facts:
 
 def probe(guest: scripts.Guest) -> Facts:
     """Read the facts of a guest in one round trip."""
-    reply = guest.run("sh -s", stdin=scripts.text("facts.sh").encode())
+    reply = guest.run(scripts.command("facts.sh"))
     return parse(reply.stdout.decode(errors="replace"))
 
 

@@ -4,7 +4,6 @@
 # "timed out", then "pids" of all probes, an empty line and the last probe's outputs. Probes are
 # nice: a service that is busy with its start gets most of the processor, and an idle one none of
 # their time.
-here=/run/harness/container
 service=$1
 limit=$2
 shift 2
@@ -21,7 +20,7 @@ while :; do
     if [ $left -le 0 ]; then verdict="timed out"; break; fi
     number=$((number + 1))
     probe=$service/ready/$number
-    sh $here/step.sh "$probe" "$left" 4096 0 "$@" </dev/null >"$service/probe"
+    sh /etc/container/step.sh "$probe" "$left" 4096 0 "$@" </dev/null >"$service/probe"
     pids="$pids $(sed -n 's/^pid //p;/^$/q' "$service/probe")"
     rm -rf "$probe"
     read -r first <"$service/probe"

@@ -18,6 +18,7 @@ from harness.container import scripts
 from harness.container.bundle import Bundle
 from harness.container.scripts import DIRECTORY, Guest
 from harness.errors import GuestTimeout, HarnessError, ImageError
+from harness.guest.guest import UNPACK, archive
 
 KEEP = 256 << 10
 """Bytes of each output that are kept."""
@@ -106,7 +107,7 @@ def mount_image(guest: Guest, disk: str = "/run/harness/disk/image") -> ImageFil
     Raises:
         ImageError: the disk does not mount.
     """
-    reply = scripts.install_and_run(guest, "prepare.sh", disk, limit=_GRACE, check=False)
+    reply = guest.run(scripts.command("prepare.sh", disk), limit=_GRACE, check=False)
     if reply.status != 0:
         said = reply.stderr.decode(errors="replace").strip()
         raise ImageError(f"the image's disk does not mount in the guest: {said}")
@@ -282,7 +283,8 @@ def container(
     files[f"{DIRECTORY}/config.json"] = json.dumps(bundle.config).encode()
     files[f"{DIRECTORY}/modes"] = modes.encode()
     files[f"{DIRECTORY}/volumes"] = "".join(f"{path}\n" for path in bundle.volumes).encode()
-    reply = scripts.place_and_run(guest, files, "arrange.sh", limit=_GRACE, check=False)
+    place = f"{UNPACK} && {scripts.command('arrange.sh')}"
+    reply = guest.run(place, stdin=archive(files), limit=_GRACE, check=False)
     if reply.status != 0:
         raise ImageError(reply.stderr.decode(errors="replace").strip())
     made = Container(guest, runtime, keep=keep)

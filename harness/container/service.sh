@@ -2,13 +2,12 @@
 # service.sh DIRECTORY LIMIT KEEP RUNTIME VERB ARGS...: start a container's first process with
 # step.sh in the background and wait LIMIT seconds for it to run or to end.
 # Prints "running PID", or "ended" and step.sh's report.
-here=/run/harness/container
 directory=$1
 limit=$2
 keep=$3
 shift 3
 mkdir -p "$directory"
-setsid sh $here/step.sh "$directory" 0 "$keep" 0 "$@" \
+setsid sh /etc/container/step.sh "$directory" 0 "$keep" 0 "$@" \
     </dev/null >"$directory/report.new" 2>"$directory/step.err" &
 step=$!
 

@@ -4,44 +4,24 @@
 # after traced=yes the trace itself. Builtins, but for renice: a fork costs milliseconds here.
 # Everything is probed: nothing below depends on the kernel's version.
 read -r t < /run/harness/tracefs || t=
-if [ -z "$t" ] || [ ! -e "$t/events/raw_syscalls/sys_exit/enable" ]; then
+if [ -z "$t" ] || [ ! -e /run/harness/trace.set ] || [ ! -e "$t/events/raw_syscalls/sys_exit/enable" ]; then
 	echo traced=no
 	exit 0
 fi
 cd "$t" || exit 1
 echo "directory=$t"
 
-# The reader of an earlier recording in this guest would take a part of this one's trace.
-read -r reader 2>/dev/null < /run/harness/trace.pid && read -r name 2>/dev/null < "/proc/$reader/comm" &&
-	[ "$name" = dd ] && kill "$reader"
-
 # set FILE TEXT: false when the kernel refuses it, without the shell's complaint
 set_() { echo "$2" 2>/dev/null > "$1"; }
 
 set_ tracing_on 0
-set_ events/enable 0
-set_ current_tracer nop
-: > trace
-# A process's name in a line could be made to look like another line.
-set_ options/record-cmd 0 && echo names=off || echo names=on
-set_ options/record-tgid 0
-# The clock is read for every event; any but the local one may ask a slow device for the time.
-# Only events of several processors need one that all of them share.
-read -r processors < /sys/devices/system/cpu/online
-clocks='mono global'
-[ "$processors" = 0 ] && clocks="local $clocks"
-for clock in $clocks; do
-	if set_ trace_clock "$clock"; then
-		echo "clock=$clock"
-		break
-	fi
-done
-for size in 8192 4096 2048 1408; do
-	if set_ buffer_size_kb $size; then
-		echo buffer_kb=$size
-		break
-	fi
-done
+# The reader of an earlier recording in this guest would take a part of this one's trace.
+if read -r reader 2>/dev/null < /run/harness/trace.pid; then
+	read -r name 2>/dev/null < "/proc/$reader/comm" && [ "$name" = dd ] && kill "$reader"
+	set_ events/enable 0
+	: > trace
+fi
+while read -r done_; do echo "$done_"; done < /run/harness/trace.set
 
 # Neither the reader, which is this shell's process, nor the connection's processes above it may
 # make events: each of theirs, sent over the connection, would make more of them.

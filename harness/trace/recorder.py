@@ -6,7 +6,7 @@ import re
 import secrets
 import shlex
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib.resources import files
 from typing import Protocol
@@ -51,6 +51,11 @@ done
 _HURRY = "read -r pid < /run/harness/trace.pid && renice -n 0 -p $pid"
 _REPORT = re.compile(rb"[\s\S]*?^traced=\w+\n", re.MULTILINE)
 _DROPS = ("overrun", "dropped events", "recursion_misses")
+
+
+def resident() -> Mapping[str, bytes]:
+    """Return what the tracer needs in the initramfs, by path: init.sh runs it."""
+    return {"etc/trace.sh": (files(__package__) / "set.sh").read_bytes(), **bpf.resident()}
 
 
 class Stream(Protocol):

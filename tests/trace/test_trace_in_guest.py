@@ -18,7 +18,7 @@ from harness.model.hosts import Accelerator
 from harness.model.observations import Failure, Origin, ProcessEnd
 from harness.packages.download import Fetcher
 from harness.store import Store, default_root
-from harness.trace import bpf
+from harness.trace import recorder
 from harness.trace.census import Census, CensusTaker
 from harness.trace.elf import elf_classes
 from harness.trace.judge import Evidence, Judge
@@ -74,7 +74,7 @@ def guest() -> Iterator[Guest]:
             specs=tools.load_tools(),
             locks=read_locks([tools.tools_lock_file()]),
             qemu_version=emulator.version(),
-            resident=bpf.resident(),
+            resident=recorder.resident(),
         )
         host = hosts.host_of(entry, kernel)
         machine = Machine(
