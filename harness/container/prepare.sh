@@ -1,9 +1,9 @@
 #!/bin/sh
-# prepare.sh DISK: mount an image (or, for "busybox", make a root of the guest's busybox) and the
-# parent of the container's cgroup, clear the kernel's messages; print the image's passwd and group.
+# prepare.sh DISK: mount an image (or, for "busybox", make a root of the guest's busybox), clear the
+# kernel's messages; print the image's passwd and group.
 here=/run/harness/container
 root=$here/rootfs
-mkdir -p $root $here/files $here/steps
+[ -d $here/steps ] || sh /etc/container/parents.sh
 
 if [ "$1" = busybox ]; then
     mkdir -p $root/bin $root/proc $root/sys $root/dev $root/etc $root/run
@@ -13,16 +13,6 @@ elif ! grep -q " $root " /proc/mounts; then
     mkdir -p $here/disk
     mount -t ext4 -o noinit_itable "$1" $here/disk || exit 1
     mount --bind $here/disk/rootfs $root || exit 1
-fi
-
-if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
-    parent=/sys/fs/cgroup/harness
-    mkdir -p $parent
-    for controller in $(cat $parent/cgroup.controllers); do
-        echo "+$controller" >$parent/cgroup.subtree_control 2>/dev/null
-    done
-elif [ -d /sys/fs/cgroup/memory ]; then
-    mkdir -p /sys/fs/cgroup/memory/harness
 fi
 
 # An absolute link in the image means the image's own root, not the guest's.
@@ -41,8 +31,9 @@ inside() {
 }
 inside /etc/passwd >$here/passwd
 inside /etc/group >$here/group
-echo "passwd $(stat -c %s $here/passwd)"
-echo "group $(stat -c %s $here/group)"
+set -- $(stat -c %s $here/passwd $here/group)
+echo "passwd $1"
+echo "group $2"
 ia32=0
 for loader in $root/lib/ld-linux.so.2 $root/usr/lib/ld-linux.so.2 $root/lib/ld-musl-i386.so.1; do
     # The link's own target may be absolute, and then means the image's root.

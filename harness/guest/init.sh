@@ -99,6 +99,7 @@ case $cgroup in
     *) cgroups_v1 ;;
 esac
 echo "$cgroup" >/run/harness/cgroup
+[ -e /etc/container ] && sh /etc/container/parents.sh
 
 # The tracer: a file system of its own since 4.1, below debugfs before.
 tracefs=
