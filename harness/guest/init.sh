@@ -109,7 +109,7 @@ elif ! lacks debugfs && mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null; 
     [ -d /sys/kernel/debug/tracing ] && tracefs=/sys/kernel/debug/tracing
 fi
 echo "$tracefs" >/run/harness/tracefs
-[ -n "$tracefs" ] && [ -e /etc/trace.sh ] && sh /etc/trace.sh "$tracefs" >/run/harness/trace.set
+[ -n "$tracefs" ] && [ -e /etc/trace.sh ] && sh /etc/trace.sh "$tracefs" >/run/harness/trace.setup
 if [ -e /etc/trace.pl ] && [ -e "$tracefs/events/bpf_trace/bpf_trace_printk" ]; then
     mkfifo /run/harness/bpf.ask /run/harness/bpf.answer
     perl /etc/trace.pl

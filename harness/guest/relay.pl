@@ -12,7 +12,7 @@
 my $here = '/run/harness';
 my $chunk = 65536;
 open my $host, '+<', $ARGV[0] or die "$ARGV[0]: $!\n";
-wait_for_nothing($host);
+set_nonblocking($host);
 $SIG{PIPE} = sub { };    # a handler, unlike SIG_IGN, does not outlive the server's exec
 
 my ($server, $pid) = started();
@@ -44,7 +44,7 @@ sub started {
         exec 'dropbear', qw(-i -B -E -r /etc/dropbear/key);
     }
     close $its;
-    wait_for_nothing($ours);
+    set_nonblocking($ours);
     select(my $ready = bit($ours), undef, undef, 10);
     return ($ours, $child);
 }
@@ -136,4 +136,4 @@ sub put {
 }
 
 # fcntl(2): F_SETFL, O_NONBLOCK
-sub wait_for_nothing { fcntl $_[0], 4, 2048 or die "fcntl: $!\n" }
+sub set_nonblocking { fcntl $_[0], 4, 2048 or die "fcntl: $!\n" }

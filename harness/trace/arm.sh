@@ -4,7 +4,7 @@
 # after traced=yes the trace itself. Builtins, but for renice: a fork costs milliseconds here.
 # Everything is probed: nothing below depends on the kernel's version.
 read -r t < /run/harness/tracefs || t=
-if [ -z "$t" ] || [ ! -e /run/harness/trace.set ] || [ ! -e "$t/events/raw_syscalls/sys_exit/enable" ]; then
+if [ -z "$t" ] || [ ! -e /run/harness/trace.setup ] || [ ! -e "$t/events/raw_syscalls/sys_exit/enable" ]; then
 	echo traced=no
 	exit 0
 fi
@@ -21,7 +21,7 @@ if read -r reader 2>/dev/null < /run/harness/trace.pid; then
 	set_ events/enable 0
 	: > trace
 fi
-while read -r done_; do echo "$done_"; done < /run/harness/trace.set
+while read -r done_; do echo "$done_"; done < /run/harness/trace.setup
 
 # Neither the reader, which is this shell's process, nor the connection's processes above it may
 # make events: each of theirs, sent over the connection, would make more of them.

@@ -55,7 +55,7 @@ _DROPS = ("overrun", "dropped events", "recursion_misses")
 
 def resident() -> Mapping[str, bytes]:
     """Return what the tracer needs in the initramfs, by path: init.sh runs it."""
-    return {"etc/trace.sh": (files(__package__) / "set.sh").read_bytes(), **bpf.resident()}
+    return {"etc/trace.sh": (files(__package__) / "setup.sh").read_bytes(), **bpf.resident()}
 
 
 class Stream(Protocol):

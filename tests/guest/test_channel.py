@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.bench.channel import Load, channel, lines
+from harness.guest import guest as guests
 from harness.laboratory import Laboratory
 
 pytestmark = pytest.mark.guest
@@ -23,3 +24,18 @@ def test_nothing_is_lost_on_the_way_to_a_restored_guest_under_stress(
     assert figures["in"]["MB"] == figures["out"]["MB"] == 5.0
     assert figures["cuts"]["number"] == SMALL.cuts
     assert len(lines(kernel, figures)) == len(figures)
+
+
+def test_a_server_that_ends_while_it_waits_for_a_host_is_replaced(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guests, "HANG_UP", 4.0)
+    ready = laboratory.ready(laboratory.assembly.entry("5.10"))
+    with laboratory.assembly.apparatus.booted(ready.machine) as guest:
+        before = guest.run("pidof dropbear").stdout.split()
+        guest.run("{ sleep 2; pidof dropbear >/tmp/killed; kill -9 $(pidof dropbear); } >&- 2>&- &")
+        guest.reconnect(30)
+        killed = guest.run("cat /tmp/killed").stdout.split()
+        assert killed
+        assert not set(killed) & set(before)
+        assert not set(killed) & set(guest.run("pidof dropbear").stdout.split())

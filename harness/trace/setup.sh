@@ -1,5 +1,5 @@
 #!/bin/sh
-# set.sh DIRECTORY: set the tracer up, run by init.sh so that a snapshot has it: a buffer takes as
+# setup.sh DIRECTORY: set the tracer up, run by init.sh so that a snapshot has it: a buffer takes as
 # long to make as ten commands. Prints NAME=VALUE lines of what was done, which arm.sh passes on.
 cd "$1" || exit 1
 
