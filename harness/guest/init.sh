@@ -161,12 +161,7 @@ for name in /sys/class/virtio-ports/*/name; do
 done
 [ -n "$port" ] || say "no channel: this kernel has no virtio console port"
 
-{
-    while [ ! -e /run/harness/ssh.up ]; do sleep 0.02; done
-    read -r up rest </proc/uptime
-    say "ready, seconds: kernel $began all $up"
-} &
 while :; do
-    perl /etc/relay.pl "$port"
+    perl /etc/relay.pl "$port" "$began"
     sleep 1
 done

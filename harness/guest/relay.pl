@@ -1,5 +1,6 @@
-# Joins the channel to an SSH server for each host that attaches: relay.pl PORT, as long as the
-# guest lives. init.sh starts it, and again should it end.
+# Joins the channel to an SSH server for each host that attaches: relay.pl PORT BEGAN, as long as
+# the guest lives. init.sh starts it, and again should it end. With the first server there, it tells
+# the console that the guest is ready, and that init began at the uptime BEGAN.
 #
 # The server is started, and has said its greeting, before a host asks for it, so that a snapshot
 # holds all that. What it says waits in its socket until the host has greeted ("harness TIME SEED"):
@@ -16,7 +17,9 @@ set_nonblocking($host);
 $SIG{PIPE} = sub { };    # a handler, unlike SIG_IGN, does not outlive the server's exec
 
 my ($server, $pid) = started();
-put("$here/ssh.up", "\n");
+open my $uptime, '<', '/proc/uptime' or die "uptime: $!\n";
+my ($up) = split ' ', <$uptime>;
+put('/dev/console', "harness: ready, seconds: kernel $ARGV[1] all $up\n");
 while (1) {
     my $early = greeted();
     ($server, $pid) = started() if waitpid($pid, 1);    # WNOHANG; it waits for 300 s only

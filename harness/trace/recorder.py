@@ -40,13 +40,9 @@ _FINISH = """
 read -r t < /run/harness/tracefs && cd "$t" || exit 1
 echo {end} > trace_marker
 echo 0 > tracing_on
-cat per_cpu/cpu*/stats
-read -r waiting rest < /run/harness/bpf && [ "$waiting" != 0 ] || exit 0
-for info in /proc/$waiting/fdinfo/*; do
-    while read -r name value; do
-        [ "$name" = recursion_misses: ] && echo "$name $value"
-    done < "$info"
-done
+programs=
+read -r waiting rest < /run/harness/bpf && [ "$waiting" != 0 ] && programs="/proc/$waiting/fdinfo/*"
+cat per_cpu/cpu*/stats $programs
 """
 _HURRY = "read -r pid < /run/harness/trace.pid && renice -n 0 -p $pid"
 _REPORT = re.compile(rb"[\s\S]*?^traced=\w+\n", re.MULTILINE)
@@ -227,7 +223,7 @@ def dropped_events(stats: str) -> int:
     """
     total = 0
     for line in stats.splitlines():
-        name, _, value = line.partition(": ")
+        name, _, value = line.partition(":")
         if name in _DROPS and value.strip().isdigit():
             total += int(value)
     return total

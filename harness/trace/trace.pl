@@ -35,7 +35,8 @@ sub load {
     # and the kernel leaves it out for all other tasks of that processor meanwhile.
     open my $release, '<', '/proc/sys/kernel/osrelease' or die "osrelease: $!\n";
     my ($version, $patch) = <$release> =~ /^(\d+)\.(\d+)/;
-    die "calls would be missed, as on every kernel since 6.13\n" if $version > 6 || $version == 6 && $patch > 12;
+    die "calls would be missed, as on every kernel since 6.13\n"
+        if $version > 6 || $version == 6 && $patch > 12;
     put('/proc/sys/net/core/bpf_jit_enable', 1);
     # bpf(2): BPF_MAP_CREATE of an array of one element
     $map = bpf('map', 0, pack 'L4', 2, 4, $set{size}, 1);

@@ -119,5 +119,5 @@ def test_what_could_not_be_armed_is_said() -> None:
 
 def test_statistics_of_all_processors_add_up() -> None:
     assert dropped_events("overrun: 2\ndropped events: 1\noverrun: 5\nnow ts: 4.2\n") == 8
-    assert dropped_events("dropped events: 1\nrecursion_misses: 4\n") == 5
+    assert dropped_events("dropped events: 1\nrecursion_misses:\t4\n") == 5
     assert dropped_events("") == 0
