@@ -63,7 +63,7 @@ trace_calls() {
 	arm syscalls/sys_enter_fcntl "($fcntl)$own" && echo fcntl=yes || echo fcntl=no
 }
 
-# attach: let trace.pl attach its programs; sets bpf to "yes" or why they are not there
+# attach: let trace.pl attach its programs; sets bpf to "yes WAY" or why they are not there
 attach() {
 	read -r waiting bpf 2>/dev/null < /run/harness/bpf || { bpf='no event'; return; }
 	[ "$waiting" != 0 ] || return
@@ -73,8 +73,8 @@ attach() {
 
 # What these programs find they print; filters say as much, and cost more.
 attach
-if [ "$bpf" = yes ] && arm bpf_trace/bpf_trace_printk ''; then
-	echo calls=bpf
+if [ "${bpf#yes }" != "$bpf" ] && arm bpf_trace/bpf_trace_printk ''; then
+	echo "calls=bpf (${bpf#yes })"
 	echo enter=yes
 else
 	echo "calls=tracefs (bpf: $bpf)"

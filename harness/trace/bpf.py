@@ -9,8 +9,9 @@ and judged first. What they write comes out of trace_pipe with all other events:
 - ``e NR A0``: an armed call that ends its caller, as it begins.
 
 They need raw tracepoints (Linux 4.17), values of maps by address (5.2), reads of kernel memory by
-name (5.5) and an event for what programs print (5.9). trace.pl loads and attaches them, and arm.sh
-goes without where they cannot be had. Instructions are those of
+name (5.5) and an event for what programs print (5.9). From 6.13 on they are attached by perf events
+instead, and find the caller's registers by the kernel's BTF. trace.pl loads and attaches them, and
+arm.sh goes without where they cannot be had. Instructions are those of
 Documentation/bpf/standardization/instruction-set.rst, helpers those of include/uapi/linux/bpf.h.
 """
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 
 from harness.trace.operations import FCNTL
@@ -59,6 +61,7 @@ _ARGUMENTS = (112, 104, 96, 56, 72, 64)  # di, si, dx, r10, r8, r9
 _ARGUMENTS32 = (40, 88, 96, 104, 112, 32)  # bx, cx, dx, si, di, bp
 
 _GET_CURRENT_PID_TGID, _TRACE_PRINTK, _PROBE_READ_KERNEL = 14, 6, 113
+_GET_CURRENT_TASK_BTF, _TASK_PT_REGS = 158, 175
 _LOWEST_ERRNO = -4095
 _RESTARTS = (516, 4)  # -516 to -512, include/linux/errno.h
 
@@ -75,9 +78,37 @@ _Step = tuple[int, int, int, int | str, int] | str
 """Operation, destination, source, offset or label, immediate; or a label."""
 
 
+@dataclass(frozen=True)
+class _Way:
+    """How a program is attached to a tracepoint, and what its context holds then."""
+
+    result_at: int
+    """Where sys_exit's context has the call's result; sys_enter's has its number at 8."""
+    registers: tuple[_Step, ...]
+    """Put the address of the caller's registers into register 3; the context is in register 1."""
+
+
+# The context of a raw tracepoint is its arguments; TP_PROTO of include/trace/events/syscalls.h.
+_RAW = _Way(result_at=8, registers=((_LOAD, 3, 1, 0, 0),))
+# That of any other is the event as its format says, and has the caller's registers nowhere.
+_EVENT = _Way(
+    result_at=16,
+    registers=(
+        (_CALL, 0, 0, 0, _GET_CURRENT_TASK_BTF),
+        (_MOVE, 1, 0, 0, 0),
+        (_CALL, 0, 0, 0, _TASK_PT_REGS),
+        (_MOVE, 3, 0, 0, 0),
+    ),
+)
+
+
 def programs() -> dict[str, bytes]:
-    """Return each raw tracepoint's program; the map's descriptor is left for who loads it."""
-    return {"sys_enter": _assembled(_enter()), "sys_exit": _assembled(_exit())}
+    """Return each way's programs; the map's descriptor is left for who loads them."""
+    return {
+        f"{name}_{tracepoint}": _assembled(steps(way))
+        for name, way in (("raw", _RAW), ("event", _EVENT))
+        for tracepoint, steps in (("sys_enter", _enter), ("sys_exit", _exit))
+    }
 
 
 def resident() -> Mapping[str, bytes]:
@@ -111,7 +142,7 @@ def flags(ranges: Iterable[Range]) -> Mapping[int, int]:
     return found | {number: ENDS32 for number in EXITS32 if number in found}
 
 
-def _enter() -> list[_Step]:
+def _enter(way: _Way) -> list[_Step]:
     return [
         (_SET, 7, 0, 0, ARMED),
         (_LOAD, 6, 1, 8, 0),
@@ -122,7 +153,7 @@ def _enter() -> list[_Step]:
         (_IF_IS, 7, 0, "out", 0),
         "armed",
         (_IF_AT_MOST, 7, 0, "begins", FCNTL_CALL),
-        *_registers(1),
+        *_registers(way),
         (_IF_IS, 7, 0, "ends", ENDS),
         (_SET, 7, 0, 0, ARMED),
         (_LOAD, 2, 10, _CS - _REGISTERS, 0),
@@ -146,10 +177,10 @@ def _enter() -> list[_Step]:
     ]
 
 
-def _exit() -> list[_Step]:
+def _exit(way: _Way) -> list[_Step]:
     return [
         (_MOVE, 6, 1, 0, 0),
-        (_LOAD, 8, 1, 8, 0),
+        (_LOAD, 8, 1, way.result_at, 0),
         (_IF_LESS, 8, 0, "asked", 0),
         *_value(1, _UNDER_WAY_AT),
         (_LOAD, 1, 1, 0, 0),
@@ -174,7 +205,8 @@ def _exit() -> list[_Step]:
         (_RIGHT, 9, 0, 0, 32),
         *_value(1, _OWN_AT),
         *(step for index in range(OWN) for step in _unless_own(index)),
-        *_registers(6),
+        (_MOVE, 1, 6, 0, 0),
+        *_registers(way),
         (_LOAD, 6, 10, _ORIG_AX - _REGISTERS, 0),
         (_LEFT, 6, 0, 0, 32),
         (_RIGHT_SIGNED, 6, 0, 0, 32),
@@ -219,10 +251,10 @@ def _under_way(more: int) -> tuple[_Step, ...]:
     return (*_value(2, _UNDER_WAY_AT), (_SET, 3, 0, 0, more), (_ADD_ATOMIC, 2, 3, 0, 0))
 
 
-def _registers(context: int) -> tuple[_Step, ...]:
+def _registers(way: _Way) -> tuple[_Step, ...]:
     """Copy the caller's registers to the stack, or leave the program."""
     return (
-        (_LOAD, 3, context, 0, 0),
+        *way.registers,
         (_MOVE, 1, 10, 0, 0),
         (_ADD, 1, 0, 0, -_REGISTERS),
         (_SET, 2, 0, 0, _REGISTERS),

@@ -27,7 +27,7 @@ def test_an_fcntl_that_a_profile_can_refuse_is_armed_whatever_its_command() -> N
     assert bpf.flags(enter_ranges(Plan(refusable=frozenset({FCNTL}))))[FCNTL] == bpf.ARMED
 
 
-@pytest.mark.parametrize("name", ["sys_enter", "sys_exit"])
+@pytest.mark.parametrize("name", bpf.programs())
 def test_a_program_jumps_forward_within_itself_and_reads_within_the_value(name: str) -> None:
     steps = list(struct.iter_unpack("<BBhi", bpf.programs()[name]))
     for place, (operation, _, offset, _) in enumerate(steps):
