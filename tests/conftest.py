@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from aptarchive import Archive, Server, Signer, serving
+from preloaded import preloading
 
 from harness.packages.download import Fetcher, Limits
 from harness.store import Store
@@ -14,6 +15,12 @@ pytest_plugins = ["pytester"]
 
 # A shell's background job ignores it, and so would every program that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def preloaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ...]]:
+    """The words that, before ``pytest`` or ``harness``, run it with its modules there already."""
+    yield from preloading(tmp_path_factory.mktemp("preloaded"))
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,10 @@
-"""Run pytest as a program of its own, forked off a process that has imported all that it needs.
+"""Run pytest or ``harness`` as a program of its own, forked off a process that has imported all.
 
 Importing pytest, the plugin and what they use takes several times as long as a session of a few
-scripted cells. :func:`preloading` starts the process that has done so, and gives the words that
-stand for ``python -m pytest``: a small program that hands its arguments, directory, environment
-and standard streams to a fork of that process, passes on signals, and ends with its status.
+scripted cells or most commands. :func:`preloading` starts the process that has done so, and gives
+the words of a small program that hands what follows (``pytest`` or ``harness``, and arguments), its
+directory, environment and standard streams to a fork of that process, passes on signals, and ends
+with its status.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ _ROOM = 1 << 20
 
 
 def preloading(directory: Path) -> Iterator[tuple[str, ...]]:
-    """Yield the words that pytest is run by while the process behind them is there."""
-    address = str(directory / "pytest")
+    """Yield the words that programs are run by while the process behind them is there."""
+    address = str(directory / "programs")
     words = [sys.executable, __file__, "serve", address]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
@@ -42,7 +43,7 @@ def preloading(directory: Path) -> Iterator[tuple[str, ...]]:
 
 
 def ask(address: str, words: list[str]) -> int:
-    """Have pytest run with these streams, this directory and this environment."""
+    """Have a program run with these streams, this directory and this environment."""
     request = {"words": words, "cwd": os.getcwd(), "env": dict(os.environ)}  # noqa: PTH109
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(address)
@@ -59,15 +60,17 @@ def serve(address: str) -> int:
     """Import everything, then fork for each that asks, until standard input ends.
 
     Returns:
-        The status of a session: it is a fork that returns from here, or the server at its end.
+        The status of a program: it is a fork that returns from here, or the server at its end.
     """
     import httpcore  # noqa: F401 - which httpx imports when it is used
 
+    import harness.cli
     import harness.plugin
     from harness import defaults, yamlfile
 
-    for module in pkgutil.iter_modules(harness.plugin.__path__, "harness.plugin."):
-        importlib.import_module(module.name)
+    for package in (harness.cli, harness.plugin):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
     for kind in ("kernels", "images", "scenarios"):
         for file in defaults.directory(kind).glob("*.yaml"):
             yamlfile.load(file)
@@ -89,10 +92,10 @@ def serve(address: str) -> int:
                 break
             asker.close()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    return _session(asker)
+    return _started(asker)
 
 
-def _session(asker: socket.socket) -> int:
+def _started(asker: socket.socket) -> int:
     size, streams, *_ = socket.recv_fds(asker, 4, 3)
     data = b""
     while len(data) < int.from_bytes(size):
@@ -100,13 +103,13 @@ def _session(asker: socket.socket) -> int:
     child = os.fork()
     if child == 0:
         asker.close()
-        return _pytest(json.loads(data), streams)
+        return _run(json.loads(data), streams)
     _attend(child, asker)
     os._exit(0)
 
 
 def _attend(child: int, asker: socket.socket) -> None:
-    """Pass signals on, and the status back; end a session that nobody waits for any more."""
+    """Pass signals on, and the status back; end a program that nobody waits for any more."""
     process = os.pidfd_open(child)
     while process not in select.select([process, asker.fileno()], [], [])[0]:
         number = asker.recv(1)
@@ -117,8 +120,10 @@ def _attend(child: int, asker: socket.socket) -> None:
     asker.send(bytes([status if status >= 0 else 128 - status]))
 
 
-def _pytest(request: dict[str, Any], streams: list[int]) -> int:
+def _run(request: dict[str, Any], streams: list[int]) -> int:
     import pytest
+
+    from harness import cli
 
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
@@ -127,8 +132,8 @@ def _pytest(request: dict[str, Any], streams: list[int]) -> int:
     os.environ.update(request["env"])
     more = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:0] = [request["cwd"], *filter(None, more)]
-    sys.argv = ["pytest", *request["words"]]
-    return int(pytest.main())
+    sys.argv = request["words"]
+    return int((cli.main if sys.argv[0] == "harness" else pytest.main)() or 0)
 
 
 if __name__ == "__main__":

@@ -1,74 +1,21 @@
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
+
+from cli.conftest import Command
 
 from harness.store import Store
 
 PROGRAM = Path(sys.executable).with_name("harness")
 
 
-def harness(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user does, in a directory of its own and with an empty store."""
-    fresh = {"HARNESS_STORE": str(cwd / "store"), "COLUMNS": "100", "NO_COLOR": "1"}
-    return subprocess.run(
-        [str(PROGRAM), *words],
-        cwd=cwd,
-        env={**os.environ, **fresh, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
-_EACH = """if True:
-    import importlib, json, os, sys
-    from harness import cli
-    for module in {*cli.MODULES.values()}:
-        importlib.import_module(f"harness.cli.{module}")
-    for number, words in enumerate(json.load(sys.stdin)):
-        child = os.fork()
-        if child == 0:
-            for descriptor, name in ((1, "out"), (2, "err")):
-                os.dup2(os.open(f"{number}.{name}", os.O_CREAT | os.O_WRONLY, 0o600), descriptor)
-            sys.argv = ["harness", *words]
-            sys.exit(cli.main())
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
-
-def each_of(
-    commands: Sequence[tuple[str, ...]], cwd: Path
-) -> Iterator[tuple[tuple[str, ...], int, str, str]]:
-    """Run commands in processes of their own, whose common parent has imported everything.
-
-    Yields each with its status, its output and its errors.
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", _EACH],
-        input=json.dumps(commands),
-        cwd=cwd,
-        env={**os.environ, "HARNESS_STORE": str(cwd / "store"), "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    for number, (words, status) in enumerate(zip(commands, done.stdout.split(), strict=True)):
-        out, err = (cwd / f"{number}.{name}" for name in ("out", "err"))
-        yield words, int(status), out.read_text(), err.read_text()
-
-
-def test_version_is_the_packages(tmp_path: Path) -> None:
-    done = harness("--version", cwd=tmp_path)
-    assert done.returncode == 0
+def test_version_is_the_packages() -> None:
+    done = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"pytest-kernels {metadata.version('pytest-kernels')}\n"
 
 
@@ -80,18 +27,20 @@ COMMANDS = {
 }
 
 
-def test_help_lists_every_command_with_a_line_about_it(tmp_path: Path) -> None:
+def test_help_lists_every_command_with_a_line_about_it(harness: Command) -> None:
     asked = [("--help",), *((group, "--help") for group in COMMANDS)]
-    for words, status, said, _ in each_of(asked, tmp_path):
+    for words in asked:
+        done = harness(*words)
         commands = COMMANDS.get(words[0], (*COMMANDS, "doctor", "bench", "compare", "nightly"))
-        assert status == 0
+        assert done.returncode == 0
         for command in commands:
-            assert re.search(rf"^\W+{command} +[A-Z]\w+", said, re.MULTILINE), (words, command)
+            line = rf"^\W+{command} +[A-Z]\w+"
+            assert re.search(line, done.stdout, re.MULTILINE), (words, command)
 
 
-def test_a_group_without_a_command_shows_its_help_and_is_a_wrong_use(tmp_path: Path) -> None:
+def test_a_group_without_a_command_shows_its_help_and_is_a_wrong_use(harness: Command) -> None:
     for words in ((), ("kernels",)):
-        done = harness(*words, cwd=tmp_path)
+        done = harness(*words)
         assert done.returncode == 2
         assert "Usage: harness" in done.stdout + done.stderr
 
@@ -110,11 +59,12 @@ WRONG = (
 )
 
 
-def test_a_wrong_use_is_said_with_status_2(tmp_path: Path) -> None:
-    for words, status, out, err in each_of(WRONG, tmp_path):
-        assert (status, out) == (2, ""), words
-        assert "Usage: harness" in err
-        assert "Traceback" not in err
+def test_a_wrong_use_is_said_with_status_2(harness: Command) -> None:
+    for words in WRONG:
+        done = harness(*words)
+        assert (done.returncode, done.stdout) == (2, ""), words
+        assert "Usage: harness" in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 NOT_THERE = {
@@ -137,30 +87,37 @@ NOT_THERE = {
 }
 
 
-def test_what_is_not_there_is_one_line_with_status_1(tmp_path: Path) -> None:
-    for words, status, out, err in each_of(tuple(NOT_THERE), tmp_path):
-        assert re.fullmatch(rf"harness: {NOT_THERE[words]}\n", err), (words, err)
-        assert (status, out) == (1, ""), words
+def test_what_is_not_there_is_one_line_with_status_1(harness: Command) -> None:
+    for words, said in NOT_THERE.items():
+        done = harness(*words)
+        assert re.fullmatch(rf"harness: {said}\n", done.stderr), (words, done.stderr)
+        assert (done.returncode, done.stdout) == (1, ""), words
 
 
-def test_a_catalog_that_is_wrong_is_one_line_with_file_and_line(tmp_path: Path) -> None:
+def test_a_catalog_that_is_wrong_is_one_line_with_file_and_line(
+    harness: Command, tmp_path: Path
+) -> None:
     (tmp_path / "kernels").mkdir()
     (tmp_path / "kernels" / "catalog.yaml").write_text("kernels:\n  mine:\n    colour: blue\n")
-    done = harness("kernels", "list", cwd=tmp_path)
+    done = harness("kernels", "list")
     assert re.match(r"harness: \S*kernels/catalog.yaml:[23]: .*", done.stderr)
     assert done.stderr.count("\n") == 1
     assert done.returncode == 1
 
 
-def test_the_catalogs_are_listed_without_anything_being_fetched(tmp_path: Path) -> None:
-    kernels = harness("kernels", "list", cwd=tmp_path).stdout
+def test_the_catalogs_are_listed_without_anything_being_fetched(
+    harness: Command, tmp_path: Path
+) -> None:
+    kernels = harness("kernels", "list").stdout
     assert {"5.10", "6.1", "6.12", "latest"} <= {line.split()[0] for line in kernels.splitlines()}
-    images = harness("images", "list", cwd=tmp_path).stdout
+    images = harness("images", "list").stdout
     assert "Debian trixie: python3" in images
     assert not (tmp_path / "store").exists()
 
 
-def test_the_store_is_listed_the_largest_first_verified_and_swept(tmp_path: Path) -> None:
+def test_the_store_is_listed_the_largest_first_verified_and_swept(
+    harness: Command, tmp_path: Path
+) -> None:
     store = Store(tmp_path / "store")
     store.make("kernels", "small", "a small one", lambda into: (into / "f").touch())
 
@@ -168,14 +125,14 @@ def test_the_store_is_listed_the_largest_first_verified_and_swept(tmp_path: Path
         (into / "f").write_bytes(b"x" * 2_000_000)
 
     path = store.make("tools", "large", "a large one", large)
-    lines = harness("store", "ls", cwd=tmp_path).stdout.splitlines()
+    lines = harness("store", "ls").stdout.splitlines()
     assert lines[0].split()[:2] == ["kind", "key"]
     assert lines[1].split() == ["tools", "large", "2.0", "0.0", "a", "large", "one"]
     assert lines[2].startswith("kernels")
     assert lines[3] == f"2 MB in {tmp_path}/store"
-    assert harness("store", "verify", cwd=tmp_path).stdout == "2 entries intact\n"
+    assert harness("store", "verify").stdout == "2 entries intact\n"
     (path / "f").write_bytes(b"y" * 2_000_000)
-    broken = harness("store", "verify", cwd=tmp_path)
+    broken = harness("store", "verify")
     assert broken.returncode == 1
     assert broken.stderr.splitlines() == [
         "harness: tools/large (a large one) is damaged",
@@ -185,13 +142,13 @@ def test_the_store_is_listed_the_largest_first_verified_and_swept(tmp_path: Path
     ]
     store.make("kernels", "torn", "", lambda into: (into / "f").touch())
     (tmp_path / "store" / "kernels" / "torn" / "entry.json").write_text("[]")
-    dropped = harness("verify", "--drop", cwd=tmp_path)
+    dropped = harness("verify", "--drop")
     assert dropped.returncode == 1
     assert "harness: kernels/torn (unreadable) is damaged" in dropped.stderr.splitlines()
-    assert harness("verify", cwd=tmp_path).stdout == "1 entries intact\n"
+    assert harness("verify").stdout == "1 entries intact\n"
     store.make("tools", "large", "a large one", large)
-    assert harness("store", "gc", "--keep=1", cwd=tmp_path).stdout == "0 entries removed, 0 MB\n"
-    assert harness("store", "gc", "--keep=0", cwd=tmp_path).stdout == "2 entries removed, 2 MB\n"
+    assert harness("store", "gc", "--keep=1").stdout == "0 entries removed, 0 MB\n"
+    assert harness("store", "gc", "--keep=0").stdout == "2 entries removed, 2 MB\n"
     assert store.entries() == []
 
 
@@ -199,7 +156,7 @@ def test_an_archive_is_not_written_to_a_terminal(tmp_path: Path) -> None:
     master, slave = os.openpty()
     try:
         done = subprocess.run(
-            [str(PROGRAM), "store", "export", "5.10"],
+            [PROGRAM, "store", "export", "5.10"],
             cwd=tmp_path,
             stdout=slave,
             stderr=subprocess.PIPE,

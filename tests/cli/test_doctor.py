@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cli.conftest import Command
 
 from harness.assembly import Assembly, Options
 from harness.doctor import examine
@@ -13,7 +12,7 @@ from harness.guest import accelerator
 from harness.guest.accelerator import Choice
 from harness.model.hosts import Accelerator
 
-PROGRAM = Path(sys.executable).with_name("harness")
+Doctor = Callable[[], tuple[int, dict[str, str]]]
 NEEDED = ("qemu-system-x86_64", "gpgv")
 USEFUL = ("skopeo", "mmdebstrap", "rpmkeys", "gpg", "unshare")
 
@@ -34,26 +33,23 @@ def path(tmp_path: Path) -> Path:
     return directory
 
 
-def doctor(path: Path) -> tuple[int, dict[str, str]]:
-    """Return the exit status and the line about each thing."""
-    done = subprocess.run(
-        [str(PROGRAM), "doctor"],
-        cwd=path.parent,
-        env={**os.environ, "PATH": str(path), "HARNESS_STORE": str(path.parent / "store")},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.stderr == ""
-    header, *lines = done.stdout.splitlines()
-    column = header.index("what")
-    found = {line[column:].split("  ")[0]: line.strip() for line in lines if line[:column].strip()}
-    return done.returncode, found
+@pytest.fixture
+def doctor(path: Path, harness: Command) -> Doctor:
+    """Run the command with that PATH; return its status and the line about each thing."""
+
+    def run() -> tuple[int, dict[str, str]]:
+        done = harness("doctor", PATH=str(path))
+        assert done.stderr == ""
+        header, *lines = done.stdout.splitlines()
+        column = header.index("what")
+        told = [line for line in lines if line[:column].strip()]
+        return done.returncode, {line[column:].split("  ")[0]: line.strip() for line in told}
+
+    return run
 
 
-def test_with_every_program_the_machine_is_fit(path: Path) -> None:
-    status, lines = doctor(path)
+def test_with_every_program_the_machine_is_fit(path: Path, doctor: Doctor) -> None:
+    status, lines = doctor()
     assert status == 0
     assert lines["QEMU"].split()[:3] == ["ok", "QEMU", "10.0.2"]
     assert all(lines[name].startswith("ok") for name in ("gpgv", "skopeo", "mmdebstrap"))
@@ -69,21 +65,21 @@ def test_with_every_program_the_machine_is_fit(path: Path) -> None:
     ],
 )
 def test_without_a_program_that_every_cell_needs_the_status_is_1(
-    path: Path, program: str, what: str, remedy: str
+    path: Path, doctor: Doctor, program: str, what: str, remedy: str
 ) -> None:
     (path / program).unlink()
-    status, lines = doctor(path)
+    status, lines = doctor()
     assert status == 1
     assert lines[what].startswith("MISSING")
     assert lines[what].endswith(remedy)
 
 
-def test_a_qemu_without_its_sandbox_is_said_to_be(path: Path) -> None:
+def test_a_qemu_without_its_sandbox_is_said_to_be(path: Path, doctor: Doctor) -> None:
     (path / "qemu-system-x86_64").write_text(
         '#!/bin/sh\ncase "$*" in *-sandbox*) echo not enabled in this QEMU >&2; exit 1;; esac\n'
         "echo QEMU emulator version 10.0.2\n"
     )
-    status, lines = doctor(path)
+    status, lines = doctor()
     assert status == 0
     assert lines["QEMU's sandbox"].startswith("without")
     assert "not enabled in this QEMU" in lines["QEMU's sandbox"]
@@ -100,18 +96,18 @@ def test_a_qemu_without_its_sandbox_is_said_to_be(path: Path) -> None:
     ],
 )
 def test_without_a_program_that_some_cells_need_the_remedy_is_told(
-    path: Path, program: str, remedy: str
+    path: Path, doctor: Doctor, program: str, remedy: str
 ) -> None:
     (path / program).unlink()
-    status, lines = doctor(path)
+    status, lines = doctor()
     assert status == 0
     assert lines[program].startswith("without")
     assert lines[program].endswith(remedy)
 
 
-def test_a_qemu_that_does_not_run_is_missing(path: Path) -> None:
+def test_a_qemu_that_does_not_run_is_missing(path: Path, doctor: Doctor) -> None:
     (path / "qemu-system-x86_64").write_text("#!/bin/sh\necho broken >&2\nexit 1\n")
-    status, lines = doctor(path)
+    status, lines = doctor()
     assert status == 1
     assert "ended with status 1: broken" in lines["QEMU"]
 

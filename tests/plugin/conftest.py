@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from preloaded import preloading
 
 Run = Callable[..., pytest.RunResult]
 
@@ -68,21 +67,15 @@ def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return store
 
 
-@pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ...]]:
-    """The words that run pytest in a process of its own, which has its modules already."""
-    yield from preloading(tmp_path_factory.mktemp("preloaded"))
-
-
 @pytest.fixture
 def run(
     pytester: pytest.Pytester,
     own_store: Path,
     monkeypatch: pytest.MonkeyPatch,
-    program: tuple[str, ...],
+    preloaded: tuple[str, ...],
 ) -> Run:
     """Run pytest in another process, with this plugin alone."""
-    monkeypatch.setattr(pytester, "_getpytestargs", lambda: program)
+    monkeypatch.setattr(pytester, "_getpytestargs", lambda: (*preloaded, "pytest"))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     for name in ("NO_COLOR", "FORCE_COLOR", "PY_COLORS", "PYTEST_ADDOPTS"):
         monkeypatch.delenv(name, raising=False)

@@ -72,8 +72,9 @@ sessions.Laboratory = Dictated
 class Place:
     """A repository in which nights pass."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, preloaded: tuple[str, ...]) -> None:
         self.path = path
+        self.program = (*preloaded, "harness")
         self.results = path / "results"
 
     def dictate(self, **verdicts: str) -> None:
@@ -81,7 +82,7 @@ class Place:
 
     def harness(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [str(PROGRAM), *words],
+            [*self.program, *words],
             cwd=self.path,
             capture_output=True,
             text=True,
@@ -115,16 +116,16 @@ def place(
     own_store: Path,
     scenarios: Write,
     monkeypatch: pytest.MonkeyPatch,
-    program: tuple[str, ...],
+    preloaded: tuple[str, ...],
 ) -> Place:
-    monkeypatch.setattr("harness.nightly.PYTEST", program)
+    monkeypatch.setattr("harness.nightly.PYTEST", (*preloaded, "pytest"))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     pytester.makeconftest(DICTATED)
     scenarios("one", "two", "three")
-    return Place(pytester.path)
+    return Place(pytester.path, preloaded)
 
 
 def section(report: str, title: str) -> str:
