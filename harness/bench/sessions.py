@@ -46,10 +46,14 @@ def matrix(lab: Laboratory, expression: str) -> Figures:
 def growth(lab: Laboratory, kernel: str, image: str) -> list[Figures]:
     """Time sessions of ever more cells of ``/bin/true``, and their process's most memory, in MiB.
 
+    ``a_cell`` is the seconds of each cell beyond those of the session before, since every session
+    begins alike.
+
     Raises:
         GuestError: pytest did not run to its end.
     """
-    figures = []
+    figures: list[Figures] = []
+    earlier, before = 0, 0.0
     for cells in SIZES:
         with tempfile.TemporaryDirectory(prefix="harness-bench-") as name:
             names = (
@@ -58,12 +62,14 @@ def growth(lab: Laboratory, kernel: str, image: str) -> list[Figures]:
             file = Path(name) / "true.scenario.yaml"
             file.write_text("\n".join(["scenarios:", *names]) + "\n")
             seconds, peak = _timed(lab, Path(name), Path(name), f"--kernels={kernel}", str(file))
+        a_cell = (seconds - before) / (cells - earlier)
+        earlier, before = cells, seconds
         figures.append(
-            {"cells": cells, "seconds": round(seconds, 1), "a_cell": round(seconds / cells, 3)}
+            {"cells": cells, "seconds": round(seconds, 1), "a_cell": round(a_cell, 3)}
             | {"peak_mib": round(peak, 1)}
         )
         lab.assembly.progress.say(
-            f"{cells} cells: {seconds / cells:.2f} s a cell, at most {peak:.0f} MiB"
+            f"{cells} cells: {a_cell:.2f} s a further cell, at most {peak:.0f} MiB"
         )
     return figures
 

@@ -93,7 +93,7 @@ def _lines(figures: Figures) -> Iterator[str]:
         )
     for size in figures.get("growth", ()):
         yield (
-            f"{size['cells']} cells: {size['seconds']} s, {size['a_cell']} s a cell, "
+            f"{size['cells']} cells: {size['seconds']} s, {size['a_cell']} s a further cell, "
             f"at most {size['peak_mib']} MiB"
         )
 

@@ -118,7 +118,7 @@ def test_growth_is_a_line_a_size() -> None:
     figures = measured(mine=WHOLE)
     figures["growth"] = [{"cells": 10, "seconds": 18.2, "a_cell": 1.82, "peak_mib": 91.5}]
     assert bench.table(figures).splitlines()[-1] == (
-        "10 cells: 18.2 s, 1.82 s a cell, at most 91.5 MiB"
+        "10 cells: 18.2 s, 1.82 s a further cell, at most 91.5 MiB"
     )
 
 
