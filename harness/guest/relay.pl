@@ -82,7 +82,9 @@ sub freshen {
     put('/etc/machine-id', <$random> =~ tr/-//dr);
 }
 
-# Passes on what either end says until one of them ends, which is returned.
+# Passes on what either end says until one of them ends, which is returned. Both are asked again each
+# second: a console has been seen to let its reader sleep on, and in SSH's handshake the host has
+# nothing to say that would wake it.
 sub joined {
     my @flows = (
         { from => $host, to => $server, held => $_[0] },
@@ -106,7 +108,7 @@ sub joined {
         for my $flow (@flows) {
             length $flow->{held} ? ($write |= bit($flow->{to})) : ($read |= bit($flow->{from}));
         }
-        select $read, $write, undef, undef;
+        select $read, $write, undef, 1;
     }
 }
 
