@@ -281,8 +281,9 @@ class Listener:
         """Failed reports of what is no cell."""
         self._terminable = ExitStack()
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take a cell's observation from its report."""
+        """Take a cell's observation from its report, before others keep or write the report."""
         if not hasattr(report, "kernels_cells") or hasattr(self._config, "workerinput"):
             self._besides += report.failed
             return

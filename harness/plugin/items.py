@@ -102,7 +102,8 @@ class CellItem(pytest.Item):
         if self.observation is None:
             return
         session = session_of(self.config)
-        attach(report, [cell_report(session, self, self.entry, self.observation, self.known)])
+        told = cell_report(session, self, self.entry, self.observation, self.known)
+        attach(report, [told], self.config)
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None

@@ -260,7 +260,7 @@ class Bench:
                 text = failure_text(observation, explanation, file)
                 report.sections.append(("kernels", text))
         report.user_properties = list(self.item.user_properties)
-        attach(report, cells)
+        attach(report, cells, self.item.config)
 
     def _observation(self, part: Part, verdict: Verdict, reason: str) -> Observation:
         found = self._found(part)

@@ -109,9 +109,18 @@ def cell_report(
     )
 
 
-def attach(report: Any, cells: Iterable[CellReport]) -> None:
-    """Put cells onto a pytest report, in a form that xdist carries."""
-    setattr(report, ATTRIBUTE, [encode(cell).decode() for cell in cells])
+def attach(report: Any, cells: Iterable[CellReport], config: pytest.Config) -> None:
+    """Put cells onto a pytest report; from a worker in a form that xdist carries."""
+    travels = hasattr(config, "workerinput")
+    setattr(report, ATTRIBUTE, [encode(cell).decode() if travels else cell for cell in cells])
+
+
+def detached(report: pytest.TestReport) -> list[CellReport]:
+    """Take the cells off a report, which pytest keeps for as long as the session lasts."""
+    return [
+        decode(CellReport, cell.encode()) if isinstance(cell, str) else cell
+        for cell in report.__dict__.pop(ATTRIBUTE)
+    ]
 
 
 class Gathered:
@@ -137,7 +146,7 @@ class Gathered:
     def add(self, report: pytest.TestReport) -> None:
         """Take the cells of a report."""
         first = not self.cells
-        self._fresh = [decode(CellReport, text.encode()) for text in getattr(report, ATTRIBUTE)]
+        self._fresh = detached(report)
         self.cells += self._fresh
         if not self._own and first:
             self._begin()
