@@ -67,6 +67,7 @@ trace_calls() {
 attach() {
 	read -r waiting bpf 2>/dev/null < /run/harness/bpf || { bpf='no event'; return; }
 	[ "$waiting" != 0 ] || return
+	[ -d "/proc/$waiting" ] || { bpf='what loaded it is gone'; return; }
 	echo "$table $waiting$own_tasks" > /run/harness/bpf.ask
 	read -r bpf < /run/harness/bpf.answer
 }

@@ -234,6 +234,18 @@ def test_ends_have_their_status_or_signal_and_the_last_failure(recorded: Recorde
 
 
 @on_5_10
+def test_without_what_loaded_the_programs_filters_are_used_and_it_is_said(guest: Guest) -> None:
+    guest.run("read -r loader rest < /run/harness/bpf; kill -KILL $loader")
+    try:
+        with recording(guest, plan_for({}, 471)) as under_way:
+            under_way.finish()
+    finally:
+        guest.run("perl /etc/trace.pl")
+    assert under_way.armed.ways is not None
+    assert under_way.armed.ways["trace calls"] == "tracefs (bpf: what loaded it is gone)"
+
+
+@on_5_10
 def test_a_guest_without_tracefs_records_nothing_and_says_so(guest: Guest) -> None:
     guest.run("mv /run/harness/tracefs /tmp/tracefs && : > /run/harness/tracefs")
     try:
