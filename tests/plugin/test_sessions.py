@@ -96,6 +96,21 @@ def test_cells_are_chosen_counted_and_reported_as_other_tests_are(
     assert ESCAPE in stopped.stdout.str()
 
 
+def test_what_a_cell_was_told_by_is_not_kept_for_the_whole_session(
+    run: Run, scenarios: Write, pytester: pytest.Pytester, scripted: None
+) -> None:
+    scenarios("one", "two")
+    with (pytester.path / "conftest.py").open("a") as conftest:
+        conftest.write("""
+def pytest_terminal_summary(terminalreporter):
+    reports = terminalreporter.stats["passed"]
+    print("cells on reports:", [hasattr(one, "kernels_cells") for one in reports])
+""")
+    result = run()
+    result.stdout.fnmatch_lines(["cells on reports: [[]False, False]"])
+    result.stdout.fnmatch_lines(["*one*", "*two*", "*recorded in *"])
+
+
 def test_a_kernel_that_cannot_be_had_turns_the_exit_status(
     run: Run, scenarios: Write, scripted: None
 ) -> None:
