@@ -48,7 +48,7 @@ exit 5;
 PERL = "tool perl perl"
 COMMANDS = (
     f"{PERL} -e 'syscall(72, 0, 1033, 0); syscall(72, 99, 3, 0); "
-    "syscall(600, 1..6); syscall(236, -1); exit 7'",
+    "syscall(600, 1..6); syscall(452, -1, 0, 7); syscall(236, -1); exit 7'",
     f"{PERL} /tmp/refused.pl 00050026 {GETPPID}",  # errno 38
     f"{PERL} /tmp/refused.pl 00050001 {UNSHARE}",  # errno 1
     f"{PERL} /tmp/refused.pl 80000000 {GETUID}",  # kill the process
@@ -185,6 +185,13 @@ def test_who_refused_a_call_is_told_apart(
     (found,) = (one for one in recorded[0] if (one.name, one.errno) == (name, errno))
     assert (found.abi, found.origin, found.reached) == (abi, origin, reached)
     assert found.steps == (step,)
+
+
+@on_5_10
+def test_a_call_that_came_later_is_named_and_the_kernels_refusal(recorded: Recorded) -> None:
+    (found,) = (one for one in recorded[0] if (one.name, one.errno) == ("fchmodat2", "ENOSYS"))
+    assert (found.abi, found.origin, found.reached) == ("x86_64", Origin.KERNEL, True)
+    assert found.steps == (0,)
 
 
 @pytest.mark.parametrize("number", [600, 601])
