@@ -15,7 +15,7 @@
 
 my $here = '/run/harness';
 my %set = map { split /=/, $_, 2 } split ' ', scalar <DATA>;
-my ($map, %programs, @links);
+my ($map, %programs, %tracepoints, @links);
 # Since 6.13 a task may be preempted in a program of the system calls' raw tracepoints (they may fault
 # since), and the kernel leaves it out for all other tasks of that processor meanwhile. In one of
 # their perf events it is not, which costs a little more.
@@ -36,6 +36,7 @@ while (1) {
 }
 
 sub load {
+    my $tracefs = first("$here/tracefs");
     put('/proc/sys/net/core/bpf_jit_enable', 1);
     # bpf(2): BPF_MAP_CREATE of an array of one element
     $map = bpf('map', 0, pack 'L4', 2, 4, $set{size}, 1);
@@ -51,6 +52,7 @@ sub load {
         # BPF_PROG_LOAD of a BPF_PROG_TYPE_TRACEPOINT or _RAW_TRACEPOINT
         $programs{$name} = bpf("program $name", 5,
             pack 'L2 Q2 x88', $raw ? 17 : 5, length($code) / 8, at($code), at($license));
+        $tracepoints{$name} = $raw ? "$name\0" : first("$tracefs/events/raw_syscalls/$name/id");
     }
 }
 
@@ -70,18 +72,16 @@ sub attach {
 }
 
 sub raw_tracepoint {
-    my $tracepoint = "$_[0]\0";
+    my ($name) = @_;
     # BPF_RAW_TRACEPOINT_OPEN
-    return bpf("tracepoint $_[0]", 17, pack 'Q L x4', at($tracepoint), $programs{$_[0]});
+    return bpf("tracepoint $name", 17, pack 'Q L x4', at($tracepoints{$name}), $programs{$name});
 }
 
 # Returns a perf event, of one processor as it has to be, whose program runs on all.
 sub event {
     my ($name) = @_;
-    my $tracefs = first('/run/harness/tracefs');
-    my $id = first("$tracefs/events/raw_syscalls/$name/id");
     # perf_event_open(2): PERF_TYPE_TRACEPOINT, PERF_ATTR_SIZE_VER0; any task, processor 0
-    my $event = called("event $name", 298, pack('L2 Q x48', 2, 64, $id), -1, 0, -1, 0);
+    my $event = called("event $name", 298, pack('L2 Q x48', 2, 64, $tracepoints{$name}), -1, 0, -1, 0);
     # ioctl(2): PERF_EVENT_IOC_SET_BPF
     called("event $name's program", 16, $event, 0x40042408, $programs{$name});
     return $event;
