@@ -41,5 +41,6 @@ for loader in $root/lib/ld-linux.so.2 $root/usr/lib/ld-linux.so.2 $root/lib/ld-m
 done
 dmesg -c >/dev/null
 echo "ia32 $ia32"
+[ -L /usr/bin/crun ] || [ -L /usr/sbin/runc ] && echo "sealed 1" || echo "sealed 0"
 echo
 cat $here/passwd $here/group

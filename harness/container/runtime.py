@@ -54,6 +54,8 @@ class ImageFiles:
     group: str
     ia32: bool = False
     """Whether the image has a loader for 32-bit programs of a PC."""
+    sealed: bool = False
+    """Whether the guest's runtime lies in a sealed memfd (seal.pl)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +119,7 @@ def mount_image(guest: Guest, disk: str = "/run/harness/disk/image") -> ImageFil
         passwd=body[:length].decode(errors="replace"),
         group=body[length:].decode(errors="replace"),
         ia32=header["ia32"] == "1",
+        sealed=header["sealed"] == "1",
     )
 
 

@@ -33,7 +33,7 @@ class Guest(Protocol):
 
 def resident() -> Mapping[str, bytes]:
     """Return the scripts, by their paths in the initramfs."""
-    scripts = (each for each in files(__package__).iterdir() if each.name.endswith(".sh"))
+    scripts = (each for each in files(__package__).iterdir() if each.name.endswith((".sh", ".pl")))
     return {f"{_INSTALLED[1:]}/{each.name}": each.read_bytes() for each in scripts}
 
 

@@ -100,6 +100,10 @@ case $cgroup in
 esac
 echo "$cgroup" >/run/harness/cgroup
 [ -e /etc/container ] && sh /etc/container/parents.sh
+for program in /usr/bin/crun /usr/sbin/runc; do
+    [ -e $program ] || continue
+    perl /etc/container/seal.pl $program 2>/run/harness/seal || say "$program: $(cat /run/harness/seal)"
+done
 
 # The tracer: a file system of its own since 4.1, below debugfs before.
 tracefs=

@@ -88,6 +88,7 @@ def armed(
     """
     with book.timing("mount"):
         book.files = mount_image(guest)
+    book.ways["runtime"] = "in a sealed memfd" if book.files.sealed else "in a file"
     book.confined = confined(request, instruments)
     practice = request.machine.host.drill
     book.plan = plan_for(

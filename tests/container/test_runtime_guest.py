@@ -99,6 +99,22 @@ def test_the_runtime_says_its_version(bench: Bench) -> None:
     assert bench.runtime.version.startswith(f"{name} version {number}")
 
 
+def test_a_runtime_does_not_copy_itself_at_each_start(bench: Bench) -> None:
+    tracing = "/sys/kernel/tracing"
+    switch = f"{tracing}/events/syscalls/sys_enter_memfd_create/enable"
+
+    def calls() -> int:
+        said = bench.guest.run(f"grep -c sys_memfd_create {tracing}/trace", check=False)
+        return int(said.stdout)
+
+    bench.guest.run(f"echo >{tracing}/trace; echo 1 >{switch}; echo 1 >{tracing}/tracing_on")
+    bench.once("true")
+    assert calls() == 0
+    bench.guest.run("perl -e 'my $name = q(x); syscall 319, $name, 0'")
+    assert calls() == 1
+    bench.guest.run(f"echo 0 >{switch}; echo 0 >{tracing}/tracing_on")
+
+
 def test_status_output_and_pid_are_the_programs(bench: Bench) -> None:
     with bench.container(BUSYBOX, "sh", "-c", "cat; echo err >&2; exit 3") as box:
         done = box.run(limit=LIMIT, stdin=b"in\n")

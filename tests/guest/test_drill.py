@@ -86,6 +86,8 @@ def test_a_container_is_observed_and_what_the_drill_refuses_reads_drill(
     assert seen.environment.drill.startswith(f"not a {like}: a {STOCK[like]}.")
     below = "debug/tracing" if like == "3.10" else "tracing"
     assert seen.environment.ways["trace directory"] == f"/sys/kernel/{below}"
+    sealed = like != "3.10"  # memfd_create is of Linux 3.17
+    assert seen.environment.ways["runtime"] == ("in a sealed memfd" if sealed else "in a file")
 
 
 @pytest.mark.parametrize("like", RELEASES)
