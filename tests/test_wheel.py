@@ -50,7 +50,7 @@ def test_catalogs_locks_keys_scripts_and_tables_travel_in_it(unpacked: Path) -> 
         "guest/init.sh",
         "trace/arm.sh",
         "trace/census_probe.pl",
-        "container/step.sh",
+        "container/step.pl",
         "images/unpack.sh",
         "report/templates/report.css",
         "report/templates/report.html",

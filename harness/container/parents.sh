@@ -1,6 +1,6 @@
 #!/bin/sh
 # parents.sh: make the directories of a container and the parent of its cgroup. init.sh runs it, so
-# that a snapshot has them; prepare.sh does after another container took them along.
+# that a snapshot has them; prepare.pl does after another container took them along.
 here=/run/harness/container
 mkdir -p $here/rootfs $here/files $here/steps
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then

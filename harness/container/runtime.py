@@ -1,6 +1,6 @@
 """Containers run by a real OCI runtime inside a guest.
 
-All that needs more than one command is a shell script in the guest (the .sh files beside this
+All that needs more than one command is a script in the guest (the .sh and .pl files beside this
 module), so that a phase is one round trip and limits hold where the container is.
 """
 
@@ -109,7 +109,7 @@ def mount_image(guest: Guest, disk: str = "/run/harness/disk/image") -> ImageFil
     Raises:
         ImageError: the disk does not mount.
     """
-    reply = guest.run(scripts.command("prepare.sh", disk), limit=_GRACE, check=False)
+    reply = guest.run(scripts.command("prepare.pl", disk), limit=_GRACE, check=False)
     if reply.status != 0:
         said = reply.stderr.decode(errors="replace").strip()
         raise ImageError(f"the image's disk does not mount in the guest: {said}")
@@ -173,7 +173,7 @@ class Container:
         words = ("run", "--bundle", DIRECTORY, NAME)
         program = self._runtime.program
         reply = self._guest.run(
-            scripts.command("service.sh", self._service, int(limit), self._keep, program, *words),
+            scripts.command("service.pl", self._service, int(limit), self._keep, program, *words),
             limit=limit + _GRACE,
         )
         first, _, rest = reply.stdout.partition(b"\n")
@@ -199,7 +199,7 @@ class Container:
         file = self._process_file(process)
         reply = self._guest.run(
             scripts.command(
-                "ready.sh",
+                "ready.pl",
                 self._service,
                 int(limit),
                 self._runtime.program,
@@ -216,7 +216,7 @@ class Container:
 
     def watch(self, limit: float) -> None:
         """Wait ``limit`` seconds, or until the first process that :meth:`start` started ends."""
-        words = scripts.command("watch.sh", self._service, math.ceil(limit))
+        words = scripts.command("watch.pl", self._service, math.ceil(limit))
         self._guest.run(words, limit=limit + _GRACE)
 
     def service_outcome(self) -> Outcome | None:
@@ -254,7 +254,7 @@ class Container:
         around: Around,
     ) -> Outcome:
         step = scripts.command(
-            *("step.sh", directory, f"{limit:g}", self._keep, len(process)),
+            *("step.pl", directory, f"{limit:g}", self._keep, len(process)),
             *(self._runtime.program, *words),
         )
         try:
@@ -264,7 +264,7 @@ class Container:
                 stdin=process + stdin,
                 limit=limit + _GRACE,
             )
-        except GuestTimeout:  # step.sh keeps the step's limit: this guest stands still
+        except GuestTimeout:  # step.pl keeps the step's limit: this guest stands still
             self._guest.abandon()
             raise
         return _outcome(reply.stdout)
@@ -286,7 +286,7 @@ def container(
     files[f"{DIRECTORY}/config.json"] = json.dumps(bundle.config).encode()
     files[f"{DIRECTORY}/modes"] = modes.encode()
     files[f"{DIRECTORY}/volumes"] = "".join(f"{path}\n" for path in bundle.volumes).encode()
-    place = f"{UNPACK} && {scripts.command('arrange.sh')}"
+    place = f"{UNPACK} && {scripts.command('arrange.pl')}"
     reply = guest.run(place, stdin=archive(files), limit=_GRACE, check=False)
     if reply.status != 0:
         raise ImageError(reply.stderr.decode(errors="replace").strip())
@@ -305,7 +305,7 @@ def _report(data: bytes) -> tuple[dict[str, str], bytes]:
 
 
 def _outcome(data: bytes) -> Outcome:
-    """Read what step.sh prints."""
+    """Read what step.pl prints."""
     said, body = _report(data)
     out, err = int(said["stdout"]), int(said["stderr"])
     log = body[out + err : out + err + int(said["log"])].decode(errors="replace")

@@ -1,4 +1,4 @@
-"""The shell scripts that run in a guest, kept as files beside this module."""
+"""The scripts that run in a guest, for its shell and its perl, kept as files beside this module."""
 
 from __future__ import annotations
 
@@ -39,4 +39,5 @@ def resident() -> Mapping[str, bytes]:
 
 def command(name: str, *arguments: object) -> str:
     """Return the shell command that runs a script."""
-    return shlex.join(["sh", f"{_INSTALLED}/{name}", *map(str, arguments)])
+    interpreter = "perl" if name.endswith(".pl") else "sh"
+    return shlex.join([interpreter, f"{_INSTALLED}/{name}", *map(str, arguments)])
