@@ -135,6 +135,7 @@ class Laboratory:
             accelerator=accelerator,
             apparatus=apparatus,
             syscalls=self.instruments.syscalls,
+            cold=self.assembly.options.cold_boot,
             say=self.assembly.progress.say,
         )
         machine = Machine(

@@ -70,6 +70,18 @@ def choose(guest: scripts.Guest, candidates: Sequence[str]) -> Choice:
     raise HarnessError(f"no container runtime starts on this kernel: {'; '.join(failed)}")
 
 
+def resident(guest: scripts.Guest, name: str) -> Choice | None:
+    """Return a runtime that is part of this guest, if it starts a container."""
+    program = runtime.place(name)
+    try:
+        found = Runtime(name=name, program=program, version=runtime.version(guest, program))
+    except GuestCommandError:
+        return None
+    if attempt(guest, found, facts.probe(guest)):
+        return None
+    return Choice(set=name, version=found.version, why=f"{name} starts")
+
+
 def attempt(guest: scripts.Guest, candidate: Runtime, known: facts.Facts) -> str:
     """Run one small container; return what went wrong, or nothing."""
     engine = Engine.PODMAN if candidate.name.startswith("crun") else Engine.DOCKER

@@ -88,6 +88,11 @@ class Outcome:
         return self.ended - self.started
 
 
+def place(name: str) -> str:
+    """Return where a runtime's tool set has its program, in a guest that it is part of."""
+    return f"/usr/bin/{name.partition('-')[0]}"
+
+
 def version(guest: Guest, program: str) -> str:
     """Return the first line of the runtime's ``--version``.
 

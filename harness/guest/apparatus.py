@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness import process
 from harness.errors import GuestError
 from harness.guest import guest as guests
 from harness.guest import snapshot
@@ -75,6 +76,22 @@ class Apparatus:
         key = digest_of([(each.name, each.digest) for each in sets])
         entry = self.store.make("tooldisks", key, f"tools disk: {' '.join(names)}", build)
         return Disk(serial="tools", path=entry / "tools.tar", format="raw", read_only=True)
+
+    def in_slot(self, raw: Disk, size: int) -> Disk:
+        """Return a raw disk's content in the place of an image, of a slot's virtual size.
+
+        Raises:
+            ToolError: qemu-img is missing or failed.
+        """
+
+        def build(directory: Path) -> None:
+            program, disk = process.find("qemu-img", "qemu-utils"), directory / "disk.qcow2"
+            process.run([program, "convert", "-f", "raw", "-O", "qcow2", raw.path, disk], limit=60)
+            process.run([program, "resize", "-q", "-f", "qcow2", disk, str(size)], limit=60)
+
+        key = digest_of(raw.path.parent.name, size)
+        entry = self.store.make("tooldisks", key, f"{raw.path.name} in a slot", build)
+        return Disk(serial="image", path=entry / "disk.qcow2", format="qcow2", throw_away=True)
 
     def slot(self, size: int) -> Disk:
         """Return the empty disk that a snapshot is taken with, in an image's place."""

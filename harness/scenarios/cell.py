@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from harness.container import capabilities, process
 from harness.container.bundle import ROOTFS
-from harness.container.runtime import Runtime, RuntimeFailure, mount_image
+from harness.container.runtime import Runtime, RuntimeFailure, mount_image, place
 from harness.errors import GuestError
 from harness.guest.apparatus import Apparatus
 from harness.guest.guest import Guest
@@ -166,14 +166,13 @@ def setting_of(request: Request, found: Confined | None) -> Setting:
     """Return what the request's container is made from."""
     survey, host = request.survey, request.machine.host
     spec = request.scenario.container
-    program = f"/usr/bin/{survey.runtime.partition('-')[0]}"
     return Setting(
         image=request.image.config,
         spec=spec,
         engine=spec.engine or host.engine,
         runtime=Runtime(
             name=survey.runtime,
-            program=program,
+            program=place(survey.runtime),
             version=survey.runtime_version,
             why=survey.runtime_why,
         ),

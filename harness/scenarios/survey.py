@@ -1,15 +1,22 @@
-"""What one host is really like, found out once in a throw-away guest with the tools disk."""
+"""What one host is really like, found out once.
+
+It is found out in a guest of the snapshot that the host's cells will start from, which has the
+engine's newest runtime. Where that does not start, as on old kernels, a guest without a runtime is
+booted, and each is tried there.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.container import choice, facts
+from harness.container.choice import Choice
 from harness.container.facts import Facts
-from harness.guest.apparatus import Apparatus
+from harness.errors import GuestError
+from harness.guest.apparatus import SLOTS, Apparatus
 from harness.guest.guest import Guest
 from harness.guest.qemu import Machine
 from harness.kernels.hosts import identity
@@ -46,9 +53,12 @@ def survey(
     accelerator: Accelerator,
     apparatus: Apparatus,
     syscalls: Syscalls,
+    cold: bool,
     say: Callable[[str], None],
 ) -> Survey:
     """Return the survey of a host, made in a guest when the store has none.
+
+    ``cold``: no snapshot is made for it.
 
     Raises:
         GuestDied, GuestTimeout: the host does not come up.
@@ -56,20 +66,25 @@ def survey(
     """
     candidates = choice.order(host.engine)
     disk = apparatus.tools_disk(*PROBES.values(), *candidates)
-    initramfs = apparatus.initramfs(host)
     machine = Machine(
         host=host,
         accelerator=accelerator,
-        initramfs=initramfs,
-        disks=(disk,),
+        initramfs=apparatus.initramfs(host),
         features=apparatus.features,
     )
+    equipped = replace(machine, initramfs=apparatus.initramfs(host, candidates[0]))
 
     def make(directory: Path) -> None:
         begin = time.monotonic()
-        with apparatus.booted(machine) as guest:
-            guest.run(f"harness-tools {' '.join(PROBES.values())}", limit=_UNPACK_LIMIT)
-            found = _look(guest, candidates, syscalls, drill=host.drill is not None)
+        found = None
+        if not cold:
+            try:
+                found = _in_snapshot(equipped, candidates[0], apparatus, syscalls, say)
+            except GuestError as error:
+                say(f"{host.name}: surveyed without a snapshot: {error}")
+        if found is None:
+            with apparatus.booted(replace(machine, disks=(disk,))) as guest:
+                found = _look(guest, choice.choose(guest, candidates), syscalls)
         (directory / _FILE).write_bytes(encode(found))
         seconds = time.monotonic() - begin
         numbers = len(found.census.implemented.get("x86_64", ()))
@@ -78,14 +93,36 @@ def survey(
             f"calls, {found.runtime}"
         )
 
-    key = digest_of(_FORMAT, identity(host), initramfs.parent.name, disk.path.parent.name)
+    made_of = (machine.initramfs, equipped.initramfs, disk.path)
+    key = digest_of(_FORMAT, identity(host), [path.parent.name for path in made_of])
     entry = apparatus.store.make("surveys", key, f"survey of {host.name}", make)
     return decode(Survey, (entry / _FILE).read_bytes())
 
 
-def _look(guest: Guest, candidates: tuple[str, ...], syscalls: Syscalls, *, drill: bool) -> Survey:
-    chosen = choice.choose(guest, candidates)
+def _in_snapshot(
+    machine: Machine,
+    runtime: str,
+    apparatus: Apparatus,
+    syscalls: Syscalls,
+    say: Callable[[str], None],
+) -> Survey | None:
+    """Return the survey of a machine that has ``runtime``, if that starts there."""
+    saved = apparatus.snapshot(replace(machine, disks=(apparatus.slot(SLOTS[0]),)))
+    tools = apparatus.tools_disk(*PROBES.values())
+    disk = apparatus.in_slot(tools, SLOTS[0])
+    with apparatus.started(replace(machine, disks=(disk,)), saved, say=say) as guest:
+        chosen = choice.resident(guest, runtime)
+        if chosen is None:
+            return None
+        # A copy of the tools alone: tar reads on to the end of what it is given.
+        size = tools.path.stat().st_size
+        guest.run(f"head -c {size} /run/harness/disk/image >/run/harness/disk/tools")
+        return _look(guest, chosen, syscalls)
+
+
+def _look(guest: Guest, chosen: Choice, syscalls: Syscalls) -> Survey:
     refused = guest.run("cat /run/harness/sysctl.refused 2>/dev/null", check=False)
+    guest.run(f"harness-tools {' '.join(PROBES.values())}", limit=_UNPACK_LIMIT)
     return Survey(
         facts=facts.probe(guest),
         modules=guest.run("[ -e /proc/modules ]", check=False).status == 0,
@@ -94,5 +131,5 @@ def _look(guest: Guest, candidates: tuple[str, ...], syscalls: Syscalls, *, dril
         runtime_why=chosen.why,
         refused_sysctls=tuple(refused.stdout.decode().split()),
         # Last: what it calls may leave the guest in any state.
-        census=CensusTaker(syscalls).take(guest, kallsyms=not drill),
+        census=CensusTaker(syscalls).take(guest, kallsyms=guest.host.drill is None),
     )
