@@ -11,7 +11,7 @@ setpriority 0, 0, 10;
 my $deadline = uptime() + $limit;
 my ($verdict, $head, $said, @pids) = ('', '', '');
 for (my $number = 1; !$verdict; $number++) {
-    my $left = int($deadline - uptime());
+    my $left = $deadline - uptime();
     if (-s "$service/report.new") { $verdict = 'ended'; last }
     if ($left <= 0) { $verdict = 'timed out'; last }
     my $last = probed("$service/ready/$number", $left);
