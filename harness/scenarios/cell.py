@@ -228,11 +228,11 @@ def collect(guest: Guest, under_way: Recording, book: Notebook) -> None:
     Raises:
         GuestError: the guest was lost.
     """
-    book.trace = under_way.finish()
+    book.trace, said = under_way.finish(then="dmesg")
+    lines = said.decode(errors="backslashreplace").splitlines()
+    book.messages = tuple(_STAMP.sub("", line) for line in lines if line.strip())
     paths = book.trace.paths()
     if paths:
         book.abis = elf_classes(guest, ROOTFS, paths)
     results = [*(done.result for done in book.done), *([book.service] if book.service else [])]
     book.cause = too_old.cause(guest, ROOTFS, (result.stderr for result in results))
-    said = guest.run("dmesg", check=False).stdout.decode(errors="backslashreplace")
-    book.messages = tuple(_STAMP.sub("", line) for line in said.splitlines() if line.strip())

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
+from importlib.resources import files
 from typing import Protocol
 
-_HEAD = 256  # BINPRM_BUF_SIZE: as much of a #! line as the kernel reads
 _EM_386, _EM_X86_64 = 3, 62  # elf(5)
 _DEPTH = 5  # the kernel follows as many interpreters of interpreters (fs/exec.c)
-_BATCH = 200
 
-# The image's root may be full or read-only and its symbolic links are its own, so a shell of the
-# guest's runs chrooted in it, from a bind mount that only this shell sees.
-_SCRIPT = """
-root={root}
-[ -d "$root/proc" ] || mkdir -p "$root/proc" || exit 3
-mount --bind /bin "$root/proc" || exit 3
-exec chroot "$root" /proc/busybox ash -c '
-for path; do
-    [ -f "$path" ] && /proc/busybox hexdump -n {head} -v -e "1/1 \\"%02x\\"" "$path"
-    echo
-done' ash {paths}
-"""
+
+def resident() -> Mapping[str, bytes]:
+    """Return what is needed in the initramfs, by path."""
+    return {"etc/heads.pl": (files(__package__) / "heads.pl").read_bytes()}
 
 
 class Result(Protocol):
@@ -93,18 +83,8 @@ def _interpreter(head: bytes) -> str | None:
 
 
 def _heads(guest: Shell, rootfs: str, paths: list[str]) -> Mapping[str, bytes]:
-    heads: dict[str, bytes] = {}
-    for start in range(0, len(paths), _BATCH):
-        batch = paths[start : start + _BATCH]
-        script = _SCRIPT.format(
-            root=shlex.quote(str(PurePosixPath(rootfs))),
-            head=_HEAD,
-            paths=" ".join(shlex.quote(path) for path in batch),
-        )
-        reply = guest.run(f"unshare -m /bin/busybox ash -c {shlex.quote(script)}", check=False)
-        lines = reply.stdout.split(b"\n")
-        if reply.status != 0 or len(lines) < len(batch):
-            continue
-        for path, line in zip(batch, lines, strict=False):
-            heads[path] = bytes.fromhex(line.decode("ascii", errors="ignore"))
-    return heads
+    named = "".join(f"{path}\0" for path in paths).encode(errors="surrogateescape")
+    command = f"perl /etc/heads.pl {shlex.quote(rootfs)}"
+    reply = guest.run(command, stdin=named, check=False)
+    heads = reply.stdout.decode().splitlines()
+    return {path: bytes.fromhex(head) for path, head in zip(paths, heads, strict=False)}

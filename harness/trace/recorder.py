@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Protocol
 
 from harness.errors import GuestError
-from harness.trace import bpf
+from harness.trace import bpf, elf
 from harness.trace.elf import Shell
 from harness.trace.parser import TraceParser
 from harness.trace.plan import (
@@ -36,13 +36,16 @@ DRAIN_LIMIT = 120.0
 """Seconds for the whole rest of a trace once the cell has ended."""
 
 _ARM = ". /dev/stdin"
-_FINISH = """
+_FINISH = """(
 read -r t < /run/harness/tracefs && cd "$t" || exit 1
 echo {end} > trace_marker
 echo 0 > tracing_on
 programs=
 read -r waiting rest < /run/harness/bpf && [ "$waiting" != 0 ] && programs="/proc/$waiting/fdinfo/*"
 cat per_cpu/cpu*/stats $programs
+)
+printf '\\0'
+{then}
 """
 _HURRY = "read -r pid < /run/harness/trace.pid && renice -n 0 -p $pid"
 _REPORT = re.compile(rb"[\s\S]*?^traced=\w+\n", re.MULTILINE)
@@ -51,7 +54,8 @@ _DROPS = ("overrun", "dropped events", "recursion_misses")
 
 def resident() -> Mapping[str, bytes]:
     """Return what the tracer needs in the initramfs, by path: init.sh runs it."""
-    return {"etc/trace.sh": (files(__package__) / "setup.sh").read_bytes(), **bpf.resident()}
+    setup = (files(__package__) / "setup.sh").read_bytes()
+    return {"etc/trace.sh": setup, **bpf.resident(), **elf.resident()}
 
 
 class Stream(Protocol):
@@ -161,18 +165,20 @@ class Recording:
         """Return what came so far of a guest that was lost."""
         return self._parser.finish()
 
-    def finish(self) -> Trace:
-        """End the recording and return what it holds.
+    def finish(self, then: str = ":") -> tuple[Trace, bytes]:
+        """End the recording; return what it holds, and what the shell command ``then`` writes.
 
-        A trace that does not come to its end in time is returned as far as it came, with
-        ``complete`` false.
+        The command is run after the trace's end, in the same round trip. A trace that does not
+        come to its end in time is returned as far as it came, with ``complete`` false.
         """
         if not self.armed.traced:
-            return self._parser.finish()
+            return self._parser.finish(), self._guest.run(then, check=False).stdout
         end = shlex.quote(f"harness {self._token} end")
-        reply = self._guest.run(_FINISH.format(end=end), check=False)
+        reply = self._guest.run(_FINISH.format(end=end, then=then), check=False)
+        statistics, _, said = reply.stdout.partition(b"\0")
         self._await_end()
-        return self._parser.finish(dropped=dropped_events(reply.stdout.decode(errors="replace")))
+        dropped = dropped_events(statistics.decode(errors="replace"))
+        return self._parser.finish(dropped=dropped), said
 
     def _hurry(self) -> None:
         with suppress(GuestError):

@@ -39,7 +39,7 @@ class Tracer:
         mark = re.search(r'echo ["\'](harness [^"\']*)["\'] > ', command)
         if mark and self.sink:
             self.sink(f" <...>-1 [000] .... 1.0: tracing_mark_write: {mark[1]}\n".encode())
-        return Reply(b"entries: 1\noverrun: 4\ndropped events: 3\nread events: 9\n")
+        return Reply(b"entries: 1\noverrun: 4\ndropped events: 3\nread events: 9\n\0overrun: 9\n")
 
     @contextmanager
     def stream(
@@ -62,7 +62,9 @@ def test_a_recording_ends_with_its_own_mark_and_counts_what_the_kernel_dropped()
     guest = Tracer(WELL)
     with recording(guest, Plan()) as one:
         one.mark("step 1")
-        trace = one.finish()
+        trace, said = one.finish("dmesg")
+    assert "dmesg" in guest.commands[-1]
+    assert said == b"overrun: 9\n"
     assert trace.complete
     assert trace.lost == 7
     assert one.armed.notes == ()
@@ -92,7 +94,7 @@ def test_a_kernel_without_a_tracer_is_said_once_and_nothing_fails() -> None:
     with recording(Tracer(b"traced=no\n"), Plan()) as one:
         one.mark("step 1")
         assert one.mark_command("step 1") == ":"
-        trace = one.finish()
+        trace, _ = one.finish()
     assert not one.armed.traced
     assert trace.calls == ()
     assert len(one.armed.notes) == 1
