@@ -21,6 +21,7 @@ from harness.errors import (
     UnavailableError,
     UsageError,
 )
+from harness.guest import snapshot
 from harness.guest.apparatus import BASE, SLOTS
 from harness.guest.guest import Guest
 from harness.guest.qemu import Disk, Machine
@@ -172,8 +173,11 @@ class Laboratory:
         )
 
     @contextmanager
-    def build_guest(self, disks: Sequence[Disk]) -> Iterator[Guest]:
-        """Boot the newest locked kernel's guest with the build tools and ``disks``.
+    def build_guest(self, disks: Sequence[Disk], slot: int = 0) -> Iterator[Guest]:
+        """Start the newest locked kernel's guest with the build tools and ``disks``.
+
+        ``slot``: the virtual size of each disk, so that one snapshot serves all; 0: they differ,
+        and the guest boots from cold.
 
         Raises:
             HarnessError: it cannot be had.
@@ -181,31 +185,38 @@ class Laboratory:
         host, _ = self.assembly.host(self.assembly.newest())
         host = replace(host, memory=max(host.memory, BUILD_MEMORY))
         apparatus = self.assembly.apparatus
+        tools = apparatus.tools_disk("build")
         machine = Machine(
             host=host,
             accelerator=self.assembly.choice(host).accelerator,
             initramfs=apparatus.initramfs(host),
-            disks=(apparatus.tools_disk("build"), *disks),
+            disks=(tools, *disks),
             features=apparatus.features,
         )
-        with apparatus.booted(machine) as guest:
+        saved = None
+        if slot:
+            empty = apparatus.slot(slot)
+            alike = [replace(empty, serial=d.serial, read_only=d.read_only) for d in disks]
+            saved = self.snapshot(replace(machine, disks=(tools, *alike)))
+        with apparatus.started(machine, saved, say=self.assembly.progress.say) as guest:
             guest.run("harness-tools build", limit=300)
             yield guest
 
-    def snapshot(self, ready: Ready, machine: Machine) -> Path | None:
+    def snapshot(self, machine: Machine) -> Path | None:
         """Return the snapshot that a machine's guests start from; None: boot from cold."""
         if self.assembly.options.cold_boot:
             return None
-        sizes = tuple(disk.path.stat().st_size for disk in machine.disks)
+        apparatus = self.assembly.apparatus
 
         def make() -> Path | None:
             try:
-                return self.assembly.apparatus.snapshot(machine)
+                return apparatus.snapshot(machine)
             except GuestError as error:
-                self.assembly.progress.say(f"{ready.entry.name}: no snapshot, cold boots: {error}")
+                name = machine.host.name
+                self.assembly.progress.say(f"{name}: no snapshot, cold boots: {error}")
                 return None
 
-        return self._snapshots.get((ready.entry.name, ready.entry.engine, sizes), make)
+        return self._snapshots.get(snapshot.key(machine, apparatus.qemu_version), make)
 
     def profile(self, scenario: Scenario, entry: HostEntry) -> Chosen:
         """Return the seccomp profile of a cell: the session's, the scenario's, or the host's.
@@ -319,7 +330,7 @@ class Laboratory:
         ready = self.ready(entry)
         prepared = self.image(image) if image else NO_IMAGE
         slot = disk = self.assembly.apparatus.slot(prepared.slot)
-        saved = self.snapshot(ready, replace(ready.machine, disks=(slot,)))
+        saved = self.snapshot(replace(ready.machine, disks=(slot,)))
         if image:
             disk = Disk(serial="image", path=prepared.disk, format="qcow2", throw_away=True)
         return Request(

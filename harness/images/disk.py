@@ -8,9 +8,10 @@ hostile layer meets a machine that is thrown away.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Protocol
 
 from harness import oci_layers, process
 from harness.errors import ImageError
@@ -21,8 +22,13 @@ from harness.oci_layout import Layout
 from harness.oci_limits import Limits, remedy
 from harness.store import Store
 
-BuildGuest = Callable[[Sequence[Disk]], AbstractContextManager[Guest]]
-"""Boots a guest with these disks and the tool set ``build`` unpacked in /tools."""
+
+class BuildGuest(Protocol):
+    """Starts a guest with ``disks`` and the tool set ``build`` unpacked in /tools."""
+
+    def __call__(self, disks: Sequence[Disk], /, slot: int = 0) -> AbstractContextManager[Guest]:
+        """``slot``: the virtual size of each disk in bytes; 0: they differ."""
+
 
 DISK_FORMAT = "qcow2"
 
@@ -72,14 +78,15 @@ def build_disk(
         slot = slot_for(unpacked, layout.name)
         _create(disk, slot)
         room = scratch / "scratch"
-        with room.open("wb") as file:
-            file.truncate(_space(unpacked))
+        for path in (transfer, room):
+            with path.open("ab") as file:
+                file.truncate(slot)
         disks = (
             Disk(serial="layout", path=transfer, format="raw", read_only=True),
             Disk(serial="scratch", path=room, format="raw"),
             Disk(serial="out", path=disk, format=DISK_FORMAT),
         )
-        with build_guest(disks) as guest:
+        with build_guest(disks, slot) as guest:
             _unpack(guest, layout, slot, unpacked, limits)
     return slot
 

@@ -32,7 +32,7 @@ class OneGuest:
     def giving(self, number: int) -> BuildGuest:
         """Return the build guest of build ``number``."""
 
-        def give(disks: Sequence[Disk]) -> AbstractContextManager[Guest]:
+        def give(disks: Sequence[Disk], slot: int = 0) -> AbstractContextManager[Guest]:
             return self._given(number, disks)
 
         return give

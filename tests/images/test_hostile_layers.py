@@ -163,7 +163,7 @@ class Built:
         seen = ""
 
         @contextmanager
-        def given(wanted: Sequence[Disk]) -> Iterator[Guest]:
+        def given(wanted: Sequence[Disk], slot: int = 0) -> Iterator[Guest]:
             nonlocal seen
             with self._shared.giving(self._number)(wanted) as guest:
                 yield guest
