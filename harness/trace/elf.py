@@ -86,5 +86,7 @@ def _heads(guest: Shell, rootfs: str, paths: list[str]) -> Mapping[str, bytes]:
     named = "".join(f"{path}\0" for path in paths).encode(errors="surrogateescape")
     command = f"perl /etc/heads.pl {shlex.quote(rootfs)}"
     reply = guest.run(command, stdin=named, check=False)
+    if reply.status != 0:
+        return {}
     heads = reply.stdout.decode().splitlines()
     return {path: bytes.fromhex(head) for path, head in zip(paths, heads, strict=False)}
