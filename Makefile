@@ -23,7 +23,7 @@ system:
 $(VENV)/.ready: packages.txt pyproject.toml | system
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -q --upgrade pip
-	$(VENV)/bin/python -m pip install -q -e '.[dev]'
+	$(VENV)/bin/python -m pip install -q --no-compile -e '.[dev]'
 	touch $@
 
 clean:
