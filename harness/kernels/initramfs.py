@@ -134,7 +134,7 @@ def _closure(module: modules.Module, found: list[modules.Module]) -> list[str]:
 
 
 def _write(path: Path, files: dict[str, tuple[int, bytes]]) -> None:
-    with gzip.GzipFile(path, "wb", compresslevel=6, mtime=0) as archive:
+    with gzip.GzipFile(path, "wb", compresslevel=1, mtime=0) as archive:
         for number, (name, (mode, content)) in enumerate(_with_directories(files), start=1):
             archive.write(_member(name, mode, content, number))
         archive.write(_member("TRAILER!!!", 0, b"", 0))
