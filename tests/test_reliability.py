@@ -5,7 +5,7 @@ from pathlib import Path
 
 from observations import DOCS
 
-PAGE = (DOCS / "reliability.md").read_text()
+PAGE, *_ = (DOCS / "reliability.md").read_text().split("\n## ")
 ROOT = DOCS.parent
 
 
