@@ -76,7 +76,8 @@ def elf_class(head: bytes) -> str | None:
 def _interpreter(head: bytes) -> str | None:
     if not head.startswith(b"#!"):
         return None
-    words = head[2:].partition(b"\n")[0].split()
+    # The kernel's names end at a NUL, and so do those that heads.pl is given.
+    words = head[2:].partition(b"\n")[0].partition(b"\0")[0].split()
     if not words or not words[0].startswith(b"/"):
         return None
     return words[0].decode(errors="surrogateescape")
