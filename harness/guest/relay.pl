@@ -85,17 +85,28 @@ sub freshen {
 # Passes on what either end says until one of them ends, which is returned. Both are asked again each
 # second: a console has been seen to let its reader sleep on, and in SSH's handshake the host has
 # nothing to say that would wake it.
+#
+# What the host says and that it is there come to the kernel by two queues: its greeting may be read
+# while the port still reads end-of-file. So that means nothing until the port was seen open, or for
+# five seconds.
 sub joined {
     my @flows = (
         { from => $host, to => $server, held => $_[0] },
         { from => $server, to => $host, held => '' },
     );
+    my $unopened = 250;
     while (1) {
         for my $flow (@flows) {
             my ($from, $to) = @$flow{qw(from to)};
             if (!length $flow->{held}) {
                 my $count = sysread $from, $flow->{held}, $chunk;
-                return $from if defined $count ? !$count : $! != 11;    # EAGAIN
+                my $waits = !defined $count && $! == 11;    # EAGAIN
+                $unopened = 0 if $waits && $from == $host;
+                if (!$count && !$waits) {
+                    return $from if $from == $server || !$unopened;
+                    $unopened--;
+                    pause(0.02);
+                }
             }
             while (length $flow->{held}) {
                 my $count = syswrite $to, $flow->{held};

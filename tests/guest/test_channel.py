@@ -38,3 +38,32 @@ def test_a_server_that_ends_while_it_waits_for_a_host_is_replaced(
         killed = guest.run("cat /tmp/killed").stdout.split()
         assert set(killed) - set(before)  # the one that waited for the next host
         assert not set(killed) & set(guest.run("pidof dropbear").stdout.split())
+
+
+SLOW_WORKERS = r"""
+perl -e '
+    sub uptime { open my $in, "<", "/proc/uptime"; (split " ", <$in>)[0] }
+    sub fifo { syscall 144, $_[0], 1, pack "l", $_[1] }    # sched_setscheduler(2), SCHED_FIFO
+    fifo($_ + 0, 2) == 0 or die "fifo: $!\n" for @ARGV;
+    exit if fork;
+    open STDIN, "<", "/dev/null"; close STDOUT; close STDERR;
+    fifo(0, 1);
+    for (1 .. 60) {
+        $end = uptime() + 0.45;
+        1 while uptime() < $end;
+        select undef, undef, undef, 0.05;
+    }
+' $(pidof perl)
+"""
+"""Holds the kernel's workers up, half a second each time, and not the relay."""
+
+
+def test_a_host_that_is_heard_before_its_port_is_known_to_be_open_is_served(
+    laboratory: Laboratory,
+) -> None:
+    ready = laboratory.ready(laboratory.assembly.entry("5.10"))
+    with laboratory.assembly.apparatus.booted(ready.machine) as guest:
+        guest.run(SLOW_WORKERS)
+        for _ in range(4):
+            guest.reconnect(20)
+            assert len(guest.run("pidof perl").stdout.split()) == 3  # the workers are still held up
