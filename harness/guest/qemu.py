@@ -64,7 +64,8 @@ class Machine:
     features: Features = field(default_factory=Features)
     counted: bool = False
     """The guest's clock counts its instructions, one a nanosecond, so that a busy host changes
-    nothing of what it shows; only emulation can."""
+    nothing of what it shows; only emulation can. While the guest idles it goes with the host's:
+    else it would jump from timer to timer, and past every limit, while a disk is read."""
 
 
 def arguments(machine: Machine, directory: Path, handed: Handover) -> list[str]:
@@ -120,7 +121,7 @@ def _accelerator(machine: Machine) -> list[str]:
     if machine.accelerator is Accelerator.KVM:
         return ["-accel", "kvm"]
     if machine.counted:
-        return ["-accel", "tcg", "-icount", "shift=0,sleep=off"]
+        return ["-accel", "tcg", "-icount", "shift=0,sleep=on"]
     return ["-accel", "tcg,thread=multi"]
 
 

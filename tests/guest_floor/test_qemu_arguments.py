@@ -74,7 +74,7 @@ def test_the_guest_is_the_host_that_was_asked_for() -> None:
     assert option(words(replace(MACHINE, accelerator=Accelerator.KVM)), "-accel") == ["kvm"]
     counted = words(replace(MACHINE, counted=True))
     assert option(counted, "-accel") == ["tcg"]  # QEMU counts on one thread only
-    assert option(counted, "-icount") == ["shift=0,sleep=off"]
+    assert option(counted, "-icount") == ["shift=0,sleep=on"]
 
 
 def test_the_guest_has_no_network_no_screen_and_no_config_of_the_user() -> None:
