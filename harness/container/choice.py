@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.container import bundle, facts, process, runtime, scripts
+from harness.container import bundle, process, runtime, scripts
+from harness.container.facts import Facts
 from harness.container.runtime import Runtime
 from harness.container.users import User
 from harness.errors import HarnessError, ImageError
@@ -45,8 +46,8 @@ def order(engine: Engine) -> tuple[str, ...]:
     return (*CANDIDATES[engine], *others)
 
 
-def choose(guest: scripts.Guest, candidates: Sequence[str]) -> Choice:
-    """Return the first candidate that starts a container in this guest.
+def choose(guest: scripts.Guest, candidates: Sequence[str], known: Facts) -> Choice:
+    """Return the first candidate that starts a container in a guest of which ``known`` is known.
 
     The guest must have a tools disk with all of them and with ``crun-1.21``, and no runtime of
     its own.
@@ -54,7 +55,6 @@ def choose(guest: scripts.Guest, candidates: Sequence[str]) -> Choice:
     Raises:
         HarnessError: none starts; the text has each one's own words.
     """
-    known = facts.probe(guest)
     failed: list[str] = []
     for name in candidates:
         try:
@@ -70,19 +70,19 @@ def choose(guest: scripts.Guest, candidates: Sequence[str]) -> Choice:
     raise HarnessError(f"no container runtime starts on this kernel: {'; '.join(failed)}")
 
 
-def resident(guest: scripts.Guest, name: str) -> Choice | None:
+def resident(guest: scripts.Guest, name: str, known: Facts) -> Choice | None:
     """Return a runtime that is part of this guest, if it starts a container."""
     program = runtime.place(name)
     try:
         found = Runtime(name=name, program=program, version=runtime.version(guest, program))
     except GuestCommandError:
         return None
-    if attempt(guest, found, facts.probe(guest)):
+    if attempt(guest, found, known):
         return None
     return Choice(set=name, version=found.version, why=f"{name} starts")
 
 
-def attempt(guest: scripts.Guest, candidate: Runtime, known: facts.Facts) -> str:
+def attempt(guest: scripts.Guest, candidate: Runtime, known: Facts) -> str:
     """Run one small container; return what went wrong, or nothing."""
     engine = Engine.PODMAN if candidate.name.startswith("crun") else Engine.DOCKER
     spec, image = ContainerSpec(), ImageConfig()

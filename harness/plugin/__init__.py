@@ -284,7 +284,7 @@ class Listener:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take a cell's observation from its report, before others keep or write the report."""
-        if not hasattr(report, "kernels_cells") or hasattr(self._config, "workerinput"):
+        if not hasattr(report, "kernels_cells") or settings.is_worker(self._config):
             self._besides += report.failed
             return
         from harness.plugin.reports import Gathered
@@ -323,7 +323,7 @@ class Listener:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Close the run's record and turn the exit status where cells are missing."""
-        if hasattr(self._config, "workerinput"):
+        if settings.is_worker(self._config):
             return
         if self._gathered is None and settings.OPENED in self._config.stash:
             from harness.plugin.reports import Gathered

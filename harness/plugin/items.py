@@ -35,7 +35,7 @@ class ScenarioFile(pytest.File):
         try:
             session = session_of(self.config)
         except pytest.UsageError as error:
-            if hasattr(self.config, "workerinput"):
+            if settings.is_worker(self.config):
                 raise self.CollectError(str(error)) from error
             self.config.stash[settings.PROBLEM] = str(error)  # said once, not of each file
             return

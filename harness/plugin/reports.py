@@ -111,7 +111,7 @@ def cell_report(
 
 def attach(report: Any, cells: Iterable[CellReport], config: pytest.Config) -> None:
     """Put cells onto a pytest report; from a worker in a form that xdist carries."""
-    travels = hasattr(config, "workerinput")
+    travels = settings.is_worker(config)
     setattr(report, ATTRIBUTE, [encode(cell).decode() if travels else cell for cell in cells])
 
 

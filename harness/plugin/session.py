@@ -181,7 +181,7 @@ class Session:
             cell for cell in cells if self.laboratory.applies(cell.scenario.kernels, cell.entry)
         ]
         # Under xdist the controller decides what runs next, so nothing can run ahead.
-        worker = hasattr(self.config, "workerinput")
+        worker = settings.is_worker(self.config)
         ids = tuple(cell.nodeid for cell in cells)
         if worker:
             self._join_run(ids)
@@ -239,7 +239,7 @@ class Session:
         Raises:
             pytest.UsageError: it goes on in another process.
         """
-        if self.resumed is None or hasattr(self.config, "workerinput"):
+        if self.resumed is None or settings.is_worker(self.config):
             return
         try:
             self.resumed.claim(self.config)

@@ -27,6 +27,11 @@ PROBLEM = pytest.StashKey[str]()
 """Of the config: what is wrong with options or catalogs, found while files were collected."""
 
 
+def is_worker(config: pytest.Config) -> bool:
+    """Tell whether this process runs a part of another's tests, for pytest-xdist."""
+    return hasattr(config, "workerinput")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What to compare, and what to make of it."""

@@ -84,7 +84,9 @@ def survey(
                 say(f"{host.name}: surveyed without a snapshot: {error}")
         if found is None:
             with apparatus.booted(replace(machine, disks=(disk,))) as guest:
-                found = _look(guest, choice.choose(guest, candidates), syscalls)
+                known = facts.probe(guest)
+                chosen = choice.choose(guest, candidates, known)
+                found = _look(guest, known, chosen, syscalls)
         (directory / _FILE).write_bytes(encode(found))
         seconds = time.monotonic() - begin
         numbers = len(found.census.implemented.get("x86_64", ()))
@@ -111,20 +113,21 @@ def _in_snapshot(
     tools = apparatus.tools_disk(*PROBES.values())
     disk = apparatus.in_slot(tools, SLOTS[0])
     with apparatus.started(replace(machine, disks=(disk,)), saved, say=say) as guest:
-        chosen = choice.resident(guest, runtime)
+        known = facts.probe(guest)
+        chosen = choice.resident(guest, runtime, known)
         if chosen is None:
             return None
         # A copy of the tools alone: tar reads on to the end of what it is given.
         size = tools.path.stat().st_size
         guest.run(f"head -c {size} /run/harness/disk/image >/run/harness/disk/tools")
-        return _look(guest, chosen, syscalls)
+        return _look(guest, known, chosen, syscalls)
 
 
-def _look(guest: Guest, chosen: Choice, syscalls: Syscalls) -> Survey:
+def _look(guest: Guest, known: Facts, chosen: Choice, syscalls: Syscalls) -> Survey:
     refused = guest.run("cat /run/harness/sysctl.refused 2>/dev/null", check=False)
     guest.run(f"harness-tools {' '.join(PROBES.values())}", limit=_UNPACK_LIMIT)
     return Survey(
-        facts=facts.probe(guest),
+        facts=known,
         modules=guest.run("[ -e /proc/modules ]", check=False).status == 0,
         runtime=chosen.set,
         runtime_version=chosen.version,

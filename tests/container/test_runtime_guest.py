@@ -265,7 +265,8 @@ def test_the_choice_takes_the_first_runtime_that_starts(tmp_path: Path) -> None:
         )
         with assembly.apparatus.booted(machine) as guest:
             # A set without a runtime stands for one that cannot start.
-            chosen = choice.choose(guest, ("runc-0", "crun-0.17", "crun-1.21"))
+            sets = ("runc-0", "crun-0.17", "crun-1.21")
+            chosen = choice.choose(guest, sets, facts.probe(guest))
     finally:
         assembly.close()
     assert chosen.set == "crun-0.17"
