@@ -1,8 +1,10 @@
 """The tracer's two programs for kernels that let BPF look at every system call.
 
 They do what the filters of raw_syscalls do, for a third of their cost: most calls neither fail nor
-are armed, and these programs find that out in some sixty instructions, where an event is laid out
-and judged first. What they write comes out of trace_pipe with all other events:
+are armed, and these programs find that out in some twenty-five instructions, where an event is laid
+out and judged first. The rest of each is a function of its own: what that keeps in registers and on
+the stack is saved only when it is called. What they write comes out of trace_pipe with all other
+events:
 
 - ``x NR RESULT``: a failed call that was not armed, or that never reached the kernel;
 - ``e NR A0, A1``, ``b A2, A3, A4``, ``c A5 NR RESULT``: an armed call that began and failed;
@@ -73,9 +75,11 @@ _GOTO, _IF_SAME, _IF_IS, _IF_NOT, _IF_ABOVE, _IF_AT_MOST = 0x05, 0x1D, 0x15, 0x5
 _IF_GREATER, _IF_LESS = 0x65, 0xC5
 _CALL, _EXIT, _ADDRESS = 0x85, 0x95, 0x18
 _OF_VALUE = 2  # BPF_PSEUDO_MAP_VALUE
+_OF_PROGRAM = 1  # BPF_PSEUDO_CALL
 
 _Step = tuple[int, int, int, int | str, int] | str
-"""Operation, destination, source, offset or label, immediate; or a label."""
+"""Operation, destination, source, offset or label, immediate; or a label. The functions of a
+program follow each other, each from a label to an exit; a call of one has its label."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,13 @@ def flags(ranges: Iterable[Range]) -> Mapping[int, int]:
 
 def _enter(way: _Way) -> list[_Step]:
     return [
+        (_LOAD, 2, 1, 8, 0),
+        (_IF_ABOVE, 2, 0, "call", NUMBERS - 1),
+        *_value(3, 0),
+        (_ADD_TO, 3, 2, 0, 0),
+        (_LOAD_BYTE, 3, 3, 0, 0),
+        (_IF_IS, 3, 0, "return", 0),
+        *_UNLESS_IT_MATTERS,
         (_SET, 7, 0, 0, ARMED),
         (_LOAD, 6, 1, 8, 0),
         (_IF_ABOVE, 6, 0, "armed", NUMBERS - 1),
@@ -179,13 +190,14 @@ def _enter(way: _Way) -> list[_Step]:
 
 def _exit(way: _Way) -> list[_Step]:
     return [
+        (_LOAD, 2, 1, way.result_at, 0),
+        (_IF_LESS, 2, 0, "call", 0),
+        *_value(3, _UNDER_WAY_AT),
+        (_LOAD, 3, 3, 0, 0),
+        (_IF_IS, 3, 0, "return", 0),
+        *_UNLESS_IT_MATTERS,
         (_MOVE, 6, 1, 0, 0),
         (_LOAD, 8, 1, way.result_at, 0),
-        (_IF_LESS, 8, 0, "asked", 0),
-        *_value(1, _UNDER_WAY_AT),
-        (_LOAD, 1, 1, 0, 0),
-        (_IF_IS, 1, 0, "out", 0),
-        "asked",
         (_CALL, 0, 0, 0, _GET_CURRENT_PID_TGID),
         (_MOVE, 9, 0, 0, 0),
         (_AND, 0, 0, 0, TASKS - 1),
@@ -240,6 +252,14 @@ def _exit(way: _Way) -> list[_Step]:
 
 
 _OUT: tuple[_Step, ...] = ("out", (_SET, 0, 0, 0, 0), (_EXIT, 0, 0, 0, 0))
+_UNLESS_IT_MATTERS: tuple[_Step, ...] = (
+    "call",
+    (_CALL, 0, _OF_PROGRAM, "matters", 0),
+    "return",
+    (_SET, 0, 0, 0, 0),
+    (_EXIT, 0, 0, 0, 0),
+    "matters",
+)
 
 
 def _value(register: int, offset: int) -> tuple[_Step, ...]:
@@ -310,5 +330,7 @@ def _assembled(steps: Iterable[_Step]) -> bytes:
     code = b""
     for place, (operation, destination, source, to, value) in enumerate(plain):
         offset = labels[to] - place - 1 if isinstance(to, str) else to
+        if operation == _CALL and source == _OF_PROGRAM:
+            offset, value = 0, offset
         code += struct.pack("<BBhi", operation, destination | source << 4, offset, value)
     return code

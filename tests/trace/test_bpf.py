@@ -30,9 +30,12 @@ def test_an_fcntl_that_a_profile_can_refuse_is_armed_whatever_its_command() -> N
 @pytest.mark.parametrize("name", bpf.programs())
 def test_a_program_jumps_forward_within_itself_and_reads_within_the_value(name: str) -> None:
     steps = list(struct.iter_unpack("<BBhi", bpf.programs()[name]))
-    for place, (operation, _, offset, _) in enumerate(steps):
+    for place, (operation, registers, offset, value) in enumerate(steps):
         if operation & 0x07 == 0x05 and operation not in (0x85, 0x95):  # a jump, no call, no end
             assert 0 <= offset < len(steps) - place - 1
+        if operation == 0x85 and registers >> 4 == 1:  # a function begins behind another's end
+            assert value > 0
+            assert steps[place + value][0] == 0x95
     addresses = [steps[place + 1][3] for place, step in enumerate(steps) if step[0] == 0x18]
     assert addresses
     assert all(0 <= each < bpf.SIZE for each in addresses)
