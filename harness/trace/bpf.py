@@ -71,7 +71,7 @@ _LOAD, _LOAD_BYTE, _LOAD_WORD = 0x79, 0x71, 0x61
 _STORE, _STORE_BYTE, _STORE_ZERO, _ADD_ATOMIC = 0x7B, 0x73, 0x72, 0xDB
 _MOVE, _SET, _ADD, _ADD_TO, _AND = 0xBF, 0xB7, 0x07, 0x0F, 0x57
 _LEFT, _RIGHT, _RIGHT_SIGNED = 0x67, 0x77, 0xC7
-_GOTO, _IF_SAME, _IF_IS, _IF_NOT, _IF_ABOVE, _IF_AT_MOST = 0x05, 0x1D, 0x15, 0x55, 0x25, 0xB5
+_GOTO, _IF_SAME, _IF_IS, _IF_NOT, _IF_AT_MOST = 0x05, 0x1D, 0x15, 0x55, 0xB5
 _IF_GREATER, _IF_LESS = 0x65, 0xC5
 _CALL, _EXIT, _ADDRESS = 0x85, 0x95, 0x18
 _OF_VALUE = 2  # BPF_PSEUDO_MAP_VALUE
@@ -149,20 +149,17 @@ def flags(ranges: Iterable[Range]) -> Mapping[int, int]:
 def _enter(way: _Way) -> list[_Step]:
     return [
         (_LOAD, 2, 1, 8, 0),
-        (_IF_ABOVE, 2, 0, "call", NUMBERS - 1),
+        (_IF_AT_MOST, 2, 0, "listed", NUMBERS - 1),
+        (_SET, 3, 0, 0, ARMED),
+        (_GOTO, 0, 0, "call", 0),
+        "listed",
         *_value(3, 0),
         (_ADD_TO, 3, 2, 0, 0),
         (_LOAD_BYTE, 3, 3, 0, 0),
         (_IF_IS, 3, 0, "return", 0),
         *_UNLESS_IT_MATTERS,
-        (_SET, 7, 0, 0, ARMED),
-        (_LOAD, 6, 1, 8, 0),
-        (_IF_ABOVE, 6, 0, "armed", NUMBERS - 1),
-        *_value(2, 0),
-        (_ADD_TO, 2, 6, 0, 0),
-        (_LOAD_BYTE, 7, 2, 0, 0),
-        (_IF_IS, 7, 0, "out", 0),
-        "armed",
+        (_MOVE, 6, 2, 0, 0),
+        (_MOVE, 7, 3, 0, 0),
         (_IF_AT_MOST, 7, 0, "begins", FCNTL_CALL),
         *_registers(way),
         (_IF_IS, 7, 0, "ends", ENDS),
@@ -197,7 +194,7 @@ def _exit(way: _Way) -> list[_Step]:
         (_IF_IS, 3, 0, "return", 0),
         *_UNLESS_IT_MATTERS,
         (_MOVE, 6, 1, 0, 0),
-        (_LOAD, 8, 1, way.result_at, 0),
+        (_MOVE, 8, 2, 0, 0),
         (_CALL, 0, 0, 0, _GET_CURRENT_PID_TGID),
         (_MOVE, 9, 0, 0, 0),
         (_AND, 0, 0, 0, TASKS - 1),
