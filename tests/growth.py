@@ -60,7 +60,7 @@ def grow(history: History, nights: int, number: int) -> str:
     id = ""
     for night in range(nights):
         began = FIRST + timedelta(days=night)
-        id = new_run_id(began, f"{night % 65536:04x}")
+        id = new_run_id(began)
         meta = RunMeta(
             id=id,
             night=True,

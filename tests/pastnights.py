@@ -20,7 +20,7 @@ FIRST = datetime(2026, 11, 1, 2, 30, tzinfo=UTC)
 
 def run_id(night: int) -> str:
     """Return the id of the run of the night with this number."""
-    return new_run_id(FIRST + timedelta(days=night), f"{night:04x}")
+    return new_run_id(FIRST + timedelta(days=night))
 
 
 def cell(name: str, verdict: Verdict = Verdict.PASSED, **other: Any) -> Observation:

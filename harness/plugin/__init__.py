@@ -6,7 +6,6 @@ session has a cell, so that the plugin costs nothing in a repository without one
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from harness.plugin.reports import Gathered
 
 _LISTENER = "kernels-listener"
-_PLANNED = pytest.StashKey[tuple[str, float, str, dict[str, Any]]]()
+_PLANNED = pytest.StashKey[tuple[str, float, dict[str, Any]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -219,7 +218,7 @@ def pytest_runtest_makereport(
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker where its cells are recorded: all workers share one run."""
     results = str(settings.results_of(node.config))
-    plan = (results, time.time(), secrets.token_hex(2), settings.begun(node.config))
+    plan = (results, time.time(), settings.begun(node.config))
     node.workerinput["kernels_run"] = node.config.stash.setdefault(_PLANNED, plan)
 
 

@@ -258,9 +258,9 @@ class Session:
             self.progress.say(said)
 
     def _join_run(self, ids: tuple[str, ...]) -> None:
-        results, began, suffix, begun = getattr(self.config, "workerinput")[RUN]  # noqa: B009 - xdist's
+        results, began, begun = getattr(self.config, "workerinput")[RUN]  # noqa: B009 - xdist's
         at = datetime.fromtimestamp(began, UTC)
-        id = self.resumed.run.path.name if self.resumed else new_run_id(at, suffix)
+        id = self.resumed.run.path.name if self.resumed else new_run_id(at)
         meta = RunMeta(**begun, cells=ids, started=at.isoformat(timespec="seconds"))
         try:
             self.run = RunDir.join(Path(results) / id, meta)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -38,9 +37,12 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def new_run_id(now: datetime, suffix: str = "") -> str:
-    """Return an id that sorts by time: ``20261124T203015Z-ab12``; ``suffix`` is its end."""
-    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{suffix or secrets.token_hex(2)}"
+def new_run_id(now: datetime) -> str:
+    """Return an id that sorts by time, also within a second: ``20261124T203015Z-ab12``.
+
+    Its end counts parts of the second, 65,536 of them.
+    """
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{now.microsecond * 65536 // 10**6:04x}"
 
 
 def cell_name(node_id: str) -> str:
@@ -70,8 +72,8 @@ class RunDir:
             StoreError: ``results`` is not writable or has no room.
         """
         make_results(results)
-        now = datetime.now(UTC)
         while True:
+            now = datetime.now(UTC)
             path = results / new_run_id(now)
             try:
                 with translated(path):

@@ -74,8 +74,15 @@ def test_a_run_holds_its_record_its_cells_and_its_consoles(run: RunDir) -> None:
 def test_run_ids_sort_by_time() -> None:
     first = new_run_id(datetime(2026, 11, 24, 20, 30, 15, tzinfo=UTC))
     later = new_run_id(datetime(2026, 11, 24, 20, 30, 16, tzinfo=UTC))
-    assert first.startswith("20261124T203015Z-")
+    assert first == "20261124T203015Z-0000"
     assert first < later
+
+
+def test_run_ids_sort_by_time_within_a_second_too() -> None:
+    moments = [datetime(2026, 11, 24, 20, 30, 15, part, tzinfo=UTC) for part in range(0, 10**6, 16)]
+    ids = [new_run_id(moment) for moment in (*moments, moments[-1].replace(microsecond=999_999))]
+    assert ids == sorted(set(ids))
+    assert ids[-1] == "20261124T203015Z-ffff"
 
 
 def test_latest_points_to_the_newest_run(run: RunDir) -> None:
