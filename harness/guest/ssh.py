@@ -43,6 +43,18 @@ class Reply:
     seconds: float
 
 
+class _Transport(paramiko.Transport):
+    """A connection that is closed when it breaks, also while a session is being opened."""
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except AttributeError:
+            # paramiko (5.1) stumbles over a session that is not yet tied to its connection: the
+            # thread would end with a traceback on stderr and leave the connection open.
+            self.close()
+
+
 def connect(path: Path, limit: float) -> paramiko.Transport:
     """Log in over the Unix socket ``path`` within ``limit`` seconds; whoever asks closes it.
 
@@ -56,7 +68,7 @@ def connect(path: Path, limit: float) -> paramiko.Transport:
             channel.settimeout(limit)
             channel.connect(str(path))
             channel.sendall(_greeting())
-            transport = paramiko.Transport(channel, default_window_size=1 << 24)
+            transport = _Transport(channel, default_window_size=1 << 24)
             broken.callback(transport.close)
             transport.banner_timeout = limit
             transport.handshake_timeout = limit
