@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,7 +150,8 @@ def _channel(
     except TimeoutError as error:
         raise GuestTimeout(f"the guest did not take {command[:60]!r} in {limit:g} s") from error
     finally:
-        channel.close()
+        with suppress(paramiko.SSHException, EOFError):  # broken by now: what it said is whole
+            channel.close()
 
 
 def _send(channel: paramiko.Channel, stdin: bytes) -> None:

@@ -16,13 +16,31 @@ from harness.guest import ssh
 
 
 class Anybody(paramiko.ServerInterface):
-    """Who lets everybody in."""
+    """Who lets everybody in, and whose commands say "done" and end well."""
+
+    def __init__(self) -> None:
+        self.channels: list[paramiko.Channel] = []
+        """Kept, or they would be closed at once."""
 
     def get_allowed_auths(self, username: str) -> str:
         return "none"
 
     def check_auth_none(self, username: str) -> int:
         return paramiko.common.AUTH_SUCCESSFUL
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        return paramiko.common.OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        self.channels.append(channel)
+
+        def done() -> None:
+            channel.sendall(b"done")
+            channel.send_exit_status(0)
+            channel.shutdown_write()
+
+        threading.Timer(0.1, done).start()  # behind the answer to the request
+        return True
 
 
 @pytest.fixture
@@ -41,8 +59,9 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, list[socket.socket]]]:
                 assert greeting.readline().startswith(b"harness ")
             server = paramiko.Transport(connection)
             server.add_server_key(paramiko.ECDSAKey.generate())
-            server.start_server(server=Anybody())
+            server.start_server(server=anybody)
 
+        anybody = Anybody()
         serving = threading.Thread(target=serve, daemon=True)
         serving.start()
         yield path, taken
@@ -67,3 +86,25 @@ def test_a_connection_that_breaks_while_a_session_is_opened_is_closed(
         with pytest.raises(GuestError, match="the connection to the guest broke"):
             ssh.run(transport, "true", b"", 20)
         assert not transport.is_active()
+
+
+def test_a_connection_that_breaks_once_a_command_has_ended_leaves_its_answer(
+    served: tuple[Path, list[socket.socket]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = served
+    status_of = ssh._status
+
+    def broken(data: bytes) -> None:
+        raise EOFError  # what paramiko makes of a socket that takes nothing
+
+    def cut(channel: paramiko.Channel, limit: float, command: str) -> int:
+        status = status_of(channel, limit, command)
+        monkeypatch.setattr(channel.get_transport().packetizer, "write_all", broken)
+        return status
+
+    monkeypatch.setattr(ssh, "_status", cut)
+    with closing(ssh.connect(path, 10)) as transport:
+        reply = ssh.run(transport, "true", b"", 20)
+        assert (reply.status, reply.stdout) == (0, b"done")
+        with pytest.raises(GuestError, match="the connection to the guest broke"):
+            ssh.run(transport, "true", b"", 20)
