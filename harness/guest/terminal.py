@@ -21,6 +21,7 @@ PULSE = 1.0
 _CHUNK = 1 << 16
 _SIGNALLED = 255
 """The status that ssh(1) ends with when a signal ended the command."""
+_BROKEN = "the connection to the guest broke: the guest has ended"
 
 
 def attach(transport: paramiko.Transport, command: str) -> int:
@@ -31,21 +32,28 @@ def attach(transport: paramiko.Transport, command: str) -> int:
     Raises:
         GuestError: the connection broke.
     """
-    with transport.open_session() as channel:
-        interactive = sys.stdin.isatty()
-        if interactive:
-            size = os.get_terminal_size(sys.stdin.fileno())
-            term = os.environ.get("TERM", "vt100")
-            channel.get_pty(term, size.columns, size.lines)
-        channel.exec_command(command)
-        with _raw(interactive), _resized(channel, interactive):
-            _relay(channel, transport)
-        status = channel.recv_exit_status()
+    try:
+        with transport.open_session() as channel:
+            status = _attached(channel, command, transport)
+    except (paramiko.SSHException, EOFError) as error:
+        raise GuestError(_BROKEN) from error
     if status >= 0:
         return status
     if not transport.is_active():
-        raise GuestError("the connection to the guest broke: the guest has ended")
+        raise GuestError(_BROKEN)
     return _SIGNALLED
+
+
+def _attached(channel: paramiko.Channel, command: str, transport: paramiko.Transport) -> int:
+    interactive = sys.stdin.isatty()
+    if interactive:
+        size = os.get_terminal_size(sys.stdin.fileno())
+        term = os.environ.get("TERM", "vt100")
+        channel.get_pty(term, size.columns, size.lines)
+    channel.exec_command(command)
+    with _raw(interactive), _resized(channel, interactive):
+        _relay(channel, transport)
+    return channel.recv_exit_status()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import paramiko
 import pytest
 
 from harness.errors import GuestError
-from harness.guest import ssh
+from harness.guest import ssh, terminal
 
 
 class Anybody(paramiko.ServerInterface):
@@ -108,3 +108,13 @@ def test_a_connection_that_breaks_once_a_command_has_ended_leaves_its_answer(
         assert (reply.status, reply.stdout) == (0, b"done")
         with pytest.raises(GuestError, match="the connection to the guest broke"):
             ssh.run(transport, "true", b"", 20)
+
+
+def test_a_terminal_whose_connection_broke_says_so(
+    served: tuple[Path, list[socket.socket]],
+) -> None:
+    path, taken = served
+    with closing(ssh.connect(path, 10)) as transport:
+        taken[0].shutdown(socket.SHUT_RDWR)
+        with pytest.raises(GuestError, match="broke: the guest has ended"):
+            terminal.attach(transport, "sh")
