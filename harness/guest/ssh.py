@@ -26,6 +26,9 @@ PULSE_LONGEST = 1.0
 KEEPALIVE = 1
 """Seconds of silence on a connection until something is sent, whatever it is used for."""
 _CHUNK = 1 << 18
+_NO_INPUT = "exec </dev/null"
+"""Instead of an end of input that is sent: the command may have ended and its session be over when
+that arrives, and dropbear ends the whole connection for it ("EOF for unknown channel")."""
 _SEED = 512
 """Bytes that a guest's random pool gets, which hold as much as the largest pool (4096 bits)."""
 
@@ -99,7 +102,7 @@ def run(transport: paramiko.Transport, command: str, stdin: bytes, limit: float)
     """
     started = time.monotonic()
     out, err = bytearray(), bytearray()
-    with _channel(transport, command, limit) as channel:
+    with _channel(transport, command, stdin, limit) as channel:
         readers = [
             threading.Thread(target=_drain, args=(channel.recv, out.extend), daemon=True),
             threading.Thread(target=_drain, args=(channel.recv_stderr, err.extend), daemon=True),
@@ -135,7 +138,7 @@ def _await(transport: paramiko.Transport, readers: list[threading.Thread], deadl
 
 @contextmanager
 def _channel(
-    transport: paramiko.Transport, command: str, limit: float
+    transport: paramiko.Transport, command: str, stdin: bytes, limit: float
 ) -> Iterator[paramiko.Channel]:
     try:
         channel = transport.open_session(timeout=limit)
@@ -143,7 +146,7 @@ def _channel(
         raise GuestError(f"the connection to the guest broke: {error}") from error
     try:
         channel.settimeout(limit)
-        channel.exec_command(command)
+        channel.exec_command(command if stdin else f"{_NO_INPUT}\n{command}")
         yield channel
     except (paramiko.SSHException, EOFError) as error:
         raise GuestError(f"the connection to the guest broke: {error}") from error
@@ -155,12 +158,20 @@ def _channel(
 
 
 def _send(channel: paramiko.Channel, stdin: bytes) -> None:
+    if not stdin:
+        return
     try:
         for start in range(0, len(stdin), _CHUNK):
             channel.sendall(stdin[start : start + _CHUNK])
     except OSError:
         pass  # the command ended without reading all of it; its status tells
-    channel.shutdown_write()
+    end_input(channel)
+
+
+def end_input(channel: paramiko.Channel) -> None:
+    """Send the end of a command's input, unless the command has ended: see ``_NO_INPUT``."""
+    if not channel.exit_status_ready():
+        channel.shutdown_write()
 
 
 def _drain(receive: Callable[[int], bytes], take: Callable[[bytes], object]) -> None:
@@ -200,7 +211,7 @@ def streaming(
     transport: paramiko.Transport, command: str, sink: Callable[[bytes], None], stdin: bytes
 ) -> Iterator[Stream]:
     """Start a command on ``stdin`` and hand its output to ``sink``, in a thread of its own."""
-    with _channel(transport, command, 30.0) as channel:
+    with _channel(transport, command, stdin, 30.0) as channel:
         _send(channel, stdin)
         channel.settimeout(None)
         stream = Stream(channel, sink)

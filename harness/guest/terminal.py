@@ -15,6 +15,7 @@ from types import FrameType
 import paramiko
 
 from harness.errors import GuestError
+from harness.guest.ssh import end_input
 
 PULSE = 1.0
 """Seconds of silence after which the guest is nudged, as :mod:`harness.guest.ssh` explains."""
@@ -99,7 +100,7 @@ def _relay(channel: paramiko.Channel, transport: paramiko.Transport) -> None:
             if typed:
                 _send(channel, typed)
             else:
-                channel.shutdown_write()
+                end_input(channel)
                 listening.remove(keyboard)
         if channel.fileno() in ready and not _show(channel):
             return

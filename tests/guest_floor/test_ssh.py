@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,13 +15,35 @@ import pytest
 from harness.errors import GuestError
 from harness.guest import ssh, terminal
 
+PATIENCE = 20.0
 
-class Anybody(paramiko.ServerInterface):
-    """Who lets everybody in, and whose commands say "done" and end well."""
 
-    def __init__(self) -> None:
+class Served(paramiko.ServerInterface):
+    """A server at ``path`` for one host, in a guest's place: its commands say "done" and end well.
+
+    A command that gets no input ends a little later, one that does when that is over.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.listening.bind(str(path))
+        self.listening.listen()
+        self.connections: list[socket.socket] = []
         self.channels: list[paramiko.Channel] = []
         """Kept, or they would be closed at once."""
+        self.inputs_ended: list[bool] = []
+        """Of each command, whether the end of its input was sent before it ended."""
+
+    def serve(self) -> None:
+        connection, _ = self.listening.accept()
+        self.connections.append(connection)
+        with connection.makefile("rb", buffering=0) as greeting:
+            assert greeting.readline() == b"\n"
+            assert greeting.readline().startswith(b"harness ")
+        server = paramiko.Transport(connection)
+        server.add_server_key(paramiko.ECDSAKey.generate())
+        server.start_server(threading.Event(), self)  # the connection may be cut before it is heard
 
     def get_allowed_auths(self, username: str) -> str:
         return "none"
@@ -34,64 +57,51 @@ class Anybody(paramiko.ServerInterface):
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         self.channels.append(channel)
 
-        def done() -> None:
+        def run() -> None:
+            until = time.monotonic() + (0.2 if b"/dev/null" in command else PATIENCE)
+            while not channel.eof_received and time.monotonic() < until:
+                time.sleep(0.01)
+            self.inputs_ended.append(bool(channel.eof_received))
             channel.sendall(b"done")
             channel.send_exit_status(0)
             channel.shutdown_write()
 
-        threading.Timer(0.1, done).start()  # behind the answer to the request
+        threading.Thread(target=run, daemon=True).start()
         return True
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[Path, list[socket.socket]]]:
-    """Return the socket of a server that waits for one guest's greeting, and its connections."""
-    path, taken = tmp_path / "channel", []
-    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as listening:
-        listening.bind(str(path))
-        listening.listen()
-
-        def serve() -> None:
-            connection, _ = listening.accept()
-            taken.append(connection)
-            with connection.makefile("rb", buffering=0) as greeting:
-                assert greeting.readline() == b"\n"
-                assert greeting.readline().startswith(b"harness ")
-            server = paramiko.Transport(connection)
-            server.add_server_key(paramiko.ECDSAKey.generate())
-            server.start_server(server=anybody)
-
-        anybody = Anybody()
-        serving = threading.Thread(target=serve, daemon=True)
+def served(tmp_path: Path) -> Iterator[Served]:
+    server = Served(tmp_path / "channel")
+    with closing(server.listening):
+        serving = threading.Thread(target=server.serve, daemon=True)
         serving.start()
-        yield path, taken
-        serving.join(10)
-    for connection in taken:
+        yield server
+        serving.join(PATIENCE)
+    for connection in server.connections:
         connection.close()
 
 
 def test_a_connection_that_breaks_while_a_session_is_opened_is_closed(
-    served: tuple[Path, list[socket.socket]], monkeypatch: pytest.MonkeyPatch
+    served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, taken = served
     tie = vars(paramiko.Channel)["_set_transport"]
 
     def cut(session: paramiko.Channel, transport: paramiko.Transport) -> None:
-        taken[0].shutdown(socket.SHUT_RDWR)
-        transport.join(10)  # it looks through its sessions, and this one is not tied to it yet
+        served.connections[0].shutdown(socket.SHUT_RDWR)
+        transport.join(PATIENCE)  # it looks through its sessions, and this one is not tied yet
         tie(session, transport)
 
-    with closing(ssh.connect(path, 10)) as transport:
+    with closing(ssh.connect(served.path, PATIENCE)) as transport:
         monkeypatch.setattr(paramiko.Channel, "_set_transport", cut)
         with pytest.raises(GuestError, match="the connection to the guest broke"):
-            ssh.run(transport, "true", b"", 20)
+            ssh.run(transport, "true", b"", PATIENCE)
         assert not transport.is_active()
 
 
 def test_a_connection_that_breaks_once_a_command_has_ended_leaves_its_answer(
-    served: tuple[Path, list[socket.socket]], monkeypatch: pytest.MonkeyPatch
+    served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, _ = served
     status_of = ssh._status
 
     def broken(data: bytes) -> None:
@@ -103,18 +113,24 @@ def test_a_connection_that_breaks_once_a_command_has_ended_leaves_its_answer(
         return status
 
     monkeypatch.setattr(ssh, "_status", cut)
-    with closing(ssh.connect(path, 10)) as transport:
-        reply = ssh.run(transport, "true", b"", 20)
+    with closing(ssh.connect(served.path, PATIENCE)) as transport:
+        reply = ssh.run(transport, "true", b"", PATIENCE)
         assert (reply.status, reply.stdout) == (0, b"done")
         with pytest.raises(GuestError, match="the connection to the guest broke"):
-            ssh.run(transport, "true", b"", 20)
+            ssh.run(transport, "true", b"", PATIENCE)
 
 
-def test_a_terminal_whose_connection_broke_says_so(
-    served: tuple[Path, list[socket.socket]],
+@pytest.mark.parametrize("stdin", [b"", b"some"])
+def test_the_end_of_a_commands_input_is_sent_only_where_there_is_input(
+    served: Served, stdin: bytes
 ) -> None:
-    path, taken = served
-    with closing(ssh.connect(path, 10)) as transport:
-        taken[0].shutdown(socket.SHUT_RDWR)
+    with closing(ssh.connect(served.path, PATIENCE)) as transport:
+        assert ssh.run(transport, "true", stdin, PATIENCE).stdout == b"done"
+    assert served.inputs_ended == [bool(stdin)]
+
+
+def test_a_terminal_whose_connection_broke_says_so(served: Served) -> None:
+    with closing(ssh.connect(served.path, PATIENCE)) as transport:
+        served.connections[0].shutdown(socket.SHUT_RDWR)
         with pytest.raises(GuestError, match="broke: the guest has ended"):
             terminal.attach(transport, "sh")
