@@ -47,15 +47,22 @@ class Reply:
 
 
 class _Transport(paramiko.Transport):
-    """A connection that is closed when it breaks, also while a session is being opened."""
+    """A connection that may be closed, or break, while a session is being opened.
+
+    paramiko (5.1) stumbles over a session that is not yet tied to its connection: who closes it
+    would get an error, and when it broke its thread would end with a traceback on stderr and leave
+    it open.
+    """
 
     def run(self) -> None:
         try:
             super().run()
         except AttributeError:
-            # paramiko (5.1) stumbles over a session that is not yet tied to its connection: the
-            # thread would end with a traceback on stderr and leave the connection open.
             self.close()
+
+    def close(self) -> None:
+        with suppress(AttributeError):
+            super().close()
 
 
 def connect(path: Path, limit: float) -> paramiko.Transport:

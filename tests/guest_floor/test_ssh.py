@@ -82,13 +82,17 @@ def served(tmp_path: Path) -> Iterator[Served]:
         connection.close()
 
 
-def test_a_connection_that_breaks_while_a_session_is_opened_is_closed(
-    served: Served, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_connection_may_break_or_be_closed_while_a_session_is_opened(
+    served: Served, monkeypatch: pytest.MonkeyPatch, ours: bool
 ) -> None:
     tie = vars(paramiko.Channel)["_set_transport"]
 
     def cut(session: paramiko.Channel, transport: paramiko.Transport) -> None:
-        served.connections[0].shutdown(socket.SHUT_RDWR)
+        if ours:
+            transport.close()
+        else:
+            served.connections[0].shutdown(socket.SHUT_RDWR)
         transport.join(PATIENCE)  # it looks through its sessions, and this one is not tied yet
         tie(session, transport)
 
