@@ -42,7 +42,8 @@ MAX_DEPTH = 100
 
 KEPT = 1 << 20
 """Characters of a text whose nodes are kept: a process reads the catalogs, locks and causes again
-and again, and to scan them takes longer than all else that is done with them."""
+and again, and to scan them takes longer than all else that is done with them. Scenarios are read
+once, and there may be thousands of them."""
 
 _PROBLEMS_SHOWN = 10
 
@@ -71,8 +72,8 @@ class Document:
         return ConfigError(self.path, self.line_of(*keys), named)
 
 
-def load(path: Path) -> Document:
-    """Read a YAML file that holds one document.
+def load(path: Path, *, once: bool = False) -> Document:
+    """Read a YAML file that holds one document; ``once``: nothing of it is kept for the next time.
 
     Raises:
         ConfigError: it cannot be read, is not YAML, holds a duplicate key, or is too large.
@@ -83,10 +84,10 @@ def load(path: Path) -> Document:
         raw = path.read_bytes()
     except OSError as error:
         raise ConfigError(path, None, f"cannot be read: {error.strerror}") from error
-    return parse(raw, path)
+    return parse(raw, path, once=once)
 
 
-def parse(raw: bytes, path: Path) -> Document:
+def parse(raw: bytes, path: Path, *, once: bool = False) -> Document:
     """Like :func:`load`, of bytes already read; ``path`` is for the messages.
 
     Raises:
@@ -99,7 +100,7 @@ def parse(raw: bytes, path: Path) -> Document:
         raise ConfigError(path, line, "not UTF-8 text") from error
     reader = _Reader(path)
     try:
-        root = (_composed if len(text) <= KEPT else _composed.__wrapped__)(text)
+        root = (_composed.__wrapped__ if once or len(text) > KEPT else _composed)(text)
         data = reader.value(root, ()) if root is not None else None
     except YAMLError as error:
         raise _syntax_error(path, text, error) from error

@@ -179,3 +179,13 @@ def test_any_text_is_read_or_refused_as_a_config_error(text: str) -> None:
         yamlfile.validate(document, File)
     except ConfigError as error:
         assert str(error).startswith("file.yaml")
+
+
+def test_what_is_read_once_is_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "many.yaml"
+    path.write_text("scenarios: {true: {image: debian, run: /bin/true}}")
+    yamlfile._composed.cache_clear()
+    assert yamlfile.load(path, once=True).data == yamlfile.load(path, once=True).data
+    assert yamlfile._composed.cache_info().currsize == 0
+    assert yamlfile.load(path).data == yamlfile.load(path).data
+    assert yamlfile._composed.cache_info().currsize == 1

@@ -50,7 +50,7 @@ def load_file(path: Path, rootdir: Path) -> list[Scenario]:
     Raises:
         ConfigError: the file is wrong, or names a file that is missing or outside ``rootdir``.
     """
-    return scenarios_of(yamlfile.load(path), rootdir)
+    return scenarios_of(yamlfile.load(path, once=True), rootdir)
 
 
 def scenarios_of(document: Document, rootdir: Path) -> list[Scenario]:
