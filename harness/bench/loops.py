@@ -23,8 +23,8 @@ IMAGE = ImageEntry(
 """The image that the loops run in."""
 ROUNDS = 5
 TURNS, IN_A_ROW = 3, 3
-"""How often ways take turns in a guest, and the rounds of each: a recording's beginning, which has
-its own cost under emulation (patched code is translated anew), is in the first of them."""
+"""How often both ways take turns in a guest, and the rounds of each: what a recording's beginning
+costs by itself is in the first of them, and the shortest counts."""
 _TOOK = re.compile(r"took ([0-9.]+) s")
 _LIMIT = 300.0
 # A recording leaves the guest with all that it armed, for another to use.
@@ -73,12 +73,18 @@ def tracing(lab: Laboratory, entry: HostEntry, loop: Loop, repeat: int) -> Figur
     """
     took = [_took(lab, entry, loop) for _ in range(repeat)]
     seconds = {name: [one[name] for one in took] for name in took[0]}
+    if loop.strace:
+        seconds["strace"] = [
+            _in_a_cell(lab, entry, loop, *_STRACE, traced=False) for _ in range(repeat)
+        ]
     figures: Figures = {name: spread(found) for name, found in seconds.items()}
     figures["ratio"] = ratio(seconds["on"], seconds["off"])
     if loop.strace:
         figures["strace_ratio"] = ratio(seconds["strace"], seconds["off"])
     if lab.ready(entry).machine.accelerator is Accelerator.TCG:
-        on, off = (_counted(lab, entry, loop, traced=traced) for traced in (True, False))
+        on, off = (
+            _in_a_cell(lab, entry, loop, traced=traced, counted=True) for traced in (True, False)
+        )
         figures["instructions"] = round(on / off, 4)
     return figures
 
@@ -93,29 +99,37 @@ def _took(lab: Laboratory, entry: HostEntry, loop: Loop) -> dict[str, float]:
     asked = lab.request(f"bench[{entry.name}-{loop.name}]", scenario, IMAGE.name, entry, None)
     asked = replace(asked, traced=False, snapshot=None)
     book = Notebook(started="")
-    took: dict[str, list[float]] = {"off": [], "strace": [], "on": []}
-
-    def run(way: str, rounds: int, *prefix: str) -> None:
-        done = here.run((*prefix, *_words(loop.command, rounds)), timeout=_LIMIT)
-        took[way] += _seconds(done.stdout, rounds)
-
+    took: dict[str, list[float]] = {"off": [], "on": []}
     with lab.place(), held(asked, lab.assembly.apparatus, lab.instruments, book) as here:
-        here.run(loop.before, timeout=_LIMIT)
+
+        def run(words: str | tuple[str, ...]) -> str:
+            done = here.run(words, timeout=_LIMIT)
+            if done.exit:
+                raise GuestError(f"{loop.name} ended with {done.exit}: {done.stderr.strip()}")
+            return done.stdout
+
+        run(loop.before)
+        words = _words(loop.command, IN_A_ROW)
         for _ in range(TURNS):
-            run("off", IN_A_ROW)
+            took["off"] += _seconds(run(words), IN_A_ROW)
             with recording(here.guest, book.plan):
-                run("on", IN_A_ROW)
+                took["on"] += _seconds(run(words), IN_A_ROW)
             here.guest.run(_UNTRACED)
-        if loop.strace:
-            run("strace", 1, *_STRACE)
-    return {way: min(rounds) for way, rounds in took.items() if rounds}
+    return {way: min(rounds) for way, rounds in took.items()}
 
 
-def _counted(lab: Laboratory, entry: HostEntry, loop: Loop, *, traced: bool) -> float:
-    """Return the shortest of a loop's rounds, by a clock that counts instructions."""
-    words = _words(loop.command, ROUNDS, loop.before)
+def _in_a_cell(
+    lab: Laboratory,
+    entry: HostEntry,
+    loop: Loop,
+    *prefix: str,
+    traced: bool,
+    counted: bool = False,
+) -> float:
+    """Return the shortest of a loop's rounds in a cell of its own."""
+    words = (*prefix, *_words(loop.command, ROUNDS, loop.before))
     step = Step(name=loop.name, run=words, timeout=_LIMIT)
-    seen = observed(lab, entry, step, traced=traced, counted=True)
+    seen = observed(lab, entry, step, traced=traced, counted=counted)
     return min(_seconds(seen.steps[0].stdout, ROUNDS))
 
 
