@@ -14,7 +14,7 @@ from harness.model.observations import Observation, Verdict
 from harness.model.scenarios import Scenario, Step
 from harness.scenarios.held import held
 from harness.scenarios.request import Notebook
-from harness.trace.recorder import recording
+from harness.trace.recorder import disarm, recording
 
 IMAGE = ImageEntry(
     name="benchmark",
@@ -27,12 +27,6 @@ TURNS, IN_A_ROW = 3, 3
 costs by itself is in the first of them, and the shortest counts."""
 _TOOK = re.compile(r"took ([0-9.]+) s")
 _LIMIT = 300.0
-# A recording leaves the guest with all that it armed, for another to use.
-_UNTRACED = """read -r t < /run/harness/tracefs && echo 0 > "$t/events/enable"
-read -r loader rest 2>/dev/null < /run/harness/bpf && [ "$loader" != 0 ] || exit 0
-kill -KILL "$loader"
-rm /run/harness/bpf
-perl /etc/trace.pl"""
 _STRACE = ("strace", "-f", "-qq", "-o", "/dev/null")
 
 
@@ -95,9 +89,7 @@ def _took(lab: Laboratory, entry: HostEntry, loop: Loop) -> dict[str, float]:
     What lies where in its memory is another's after each boot, and makes more difference than
     tracing does; a snapshot's guests would all share one such chance.
     """
-    scenario = Scenario(name="bench", file="", line=0, images=(IMAGE.name,), steps=())
-    asked = lab.request(f"bench[{entry.name}-{loop.name}]", scenario, IMAGE.name, entry, None)
-    asked = replace(asked, traced=False, snapshot=None)
+    asked = replace(lab.request_for_shell(entry, IMAGE.name), traced=False, snapshot=None)
     book = Notebook(started="")
     took: dict[str, list[float]] = {"off": [], "on": []}
     with lab.place(), held(asked, lab.assembly.apparatus, lab.instruments, book) as here:
@@ -114,7 +106,7 @@ def _took(lab: Laboratory, entry: HostEntry, loop: Loop) -> dict[str, float]:
             took["off"] += _seconds(run(words), IN_A_ROW)
             with recording(here.guest, book.plan):
                 took["on"] += _seconds(run(words), IN_A_ROW)
-            here.guest.run(_UNTRACED)
+            disarm(here.guest)
     return {way: min(rounds) for way, rounds in took.items()}
 
 

@@ -47,6 +47,11 @@ cat per_cpu/cpu*/stats $programs
 printf '\\0'
 {then}
 """
+_DISARM = """read -r t < /run/harness/tracefs && echo 0 > "$t/events/enable"
+read -r loader rest 2>/dev/null < /run/harness/bpf && [ "$loader" != 0 ] || exit 0
+kill -KILL "$loader"
+rm /run/harness/bpf
+perl /etc/trace.pl"""
 _HURRY = "read -r pid < /run/harness/trace.pid && renice -n 0 -p $pid"
 _REPORT = re.compile(rb"[\s\S]*?^traced=\w+\n", re.MULTILINE)
 _DROPS = ("overrun", "dropped events", "recursion_misses")
@@ -204,6 +209,14 @@ def recording(guest: Guest, plan: Plan) -> Iterator[Recording]:
     with guest.stream(_ARM, one.take, one.arming(plan, ranges)) as stream:
         one.await_armed(stream, ranges)
         yield one
+
+
+def disarm(guest: Guest) -> None:
+    """Take away what recordings left armed in a guest: nothing of it costs its calls any more.
+
+    Another recording can follow.
+    """
+    guest.run(_DISARM)
 
 
 def read_report(said: str, ranges: tuple[Range, ...]) -> Armed:
