@@ -12,7 +12,7 @@ my $deadline = uptime() + $limit;
 my ($verdict, $head, $said, @pids) = ('', '', '');
 for (my $number = 1; !$verdict; $number++) {
     my $left = $deadline - uptime();
-    if (-s "$service/report.new") { $verdict = 'ended'; last }
+    if (-s "$service/report") { $verdict = 'ended'; last }
     if ($left <= 0) { $verdict = 'timed out'; last }
     my $last = probed("$service/ready/$number", $left);
     ($head, $said) = split /\n\n/, $last, 2;

@@ -226,7 +226,7 @@ class Container:
 
     def service_outcome(self) -> Outcome | None:
         """Return what became of the first process that :meth:`start` started; None: it runs."""
-        reply = self._guest.run(f"cat {shlex.quote(self._service)}/report.new", check=False)
+        reply = self._guest.run(f"cat {shlex.quote(self._service)}/report", check=False)
         return _outcome(reply.stdout) if reply.stdout else None
 
     def service_output(self) -> tuple[bytes, bytes]:

@@ -1,6 +1,6 @@
 # service.pl DIRECTORY LIMIT KEEP RUNTIME VERB ARGS...: start a container's first process with step.pl
 # in the background and wait LIMIT seconds for it to run or to end.
-# Prints "running PID", "waiting", or "ended" and step.pl's report, which lies in DIRECTORY/report.new.
+# Prints "running PID", "waiting", or "ended" and step.pl's report, which lies in DIRECTORY/report.
 
 require '/etc/container/common.pl';
 my ($directory, $limit, $keep, @command) = @ARGV;
@@ -19,9 +19,9 @@ print waited();
 
 sub waited {
     while (uptime() <= $deadline) {
-        if (waitpid($step, 1) || -s "$directory/report.new") {    # WNOHANG
+        if (waitpid($step, 1) || -s "$directory/report") {    # WNOHANG
             waitpid $step, 0;
-            return "ended\n", contents("$directory/report.new");
+            return "ended\n", contents("$directory/report");
         }
         my $pid = contents("$directory/pid");
         return "running $pid\n" if $pid && !still_the_runtime($pid);

@@ -167,6 +167,7 @@ sub report {
     my @lines = map { "$_ $said{$_}\n" } 'status', sort grep { $_ ne 'status' } keys %said;
     print @lines, "\n", contents('stdout'), contents('stderr'), $log;
     close STDOUT;
+    rename 'report.new', 'report';    # service.pl's: there for others once it is whole
 }
 
 # Who still writes in the background must not end by it, nor wait.

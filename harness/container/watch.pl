@@ -4,4 +4,4 @@
 require '/etc/container/common.pl';
 my ($service, $limit) = @ARGV;
 my $end = uptime() + $limit;
-select undef, undef, undef, 0.2 while !-s "$service/report.new" && uptime() < $end;
+select undef, undef, undef, 0.2 while !-s "$service/report" && uptime() < $end;

@@ -12,6 +12,7 @@ from harness.assembly import Assembly, Options
 from harness.container import bundle, choice, facts, process, runtime, users
 from harness.container.process import Settings, to_oci
 from harness.container.runtime import Container, Runtime, RuntimeFailure
+from harness.container.scripts import DIRECTORY
 from harness.guest.guest import Guest
 from harness.guest.qemu import Machine
 from harness.model.hosts import Cgroup, Engine
@@ -196,6 +197,19 @@ def test_a_service_is_ready_when_its_probe_is_and_its_end_is_kept(bench: Bench) 
         ended = box.service_outcome()
     assert ended is not None
     assert ended.status == 9
+
+
+def test_a_services_report_is_there_once_it_is_whole(bench: Bench) -> None:
+    flood = f"{BUSYBOX} sleep 1; {BUSYBOX} dd if=/dev/zero bs=1M count=8 2>/dev/null"
+    file = f"{DIRECTORY}/steps/service/report"
+    sizes = f"1 while !-s q({file}); $first = -s _; sleep 2; print $first, q( ), -s q({file})"
+    with bench.container(BUSYBOX, "sh", "-c", flood, keep=8 << 20) as box:
+        box.start(limit=LIMIT)
+        first, last = bench.guest.run(f"perl -e '{sizes}'").stdout.split()
+        ended = box.service_outcome()
+    assert first == last
+    assert ended is not None
+    assert (len(ended.stdout), ended.stdout_dropped) == (8 << 20, 0)
 
 
 def test_capabilities_user_and_environment_are_the_engines(bench: Bench) -> None:
