@@ -18,6 +18,7 @@ from harness.guest import accelerator, emulator
 from harness.guest.accelerator import Choice
 from harness.guest.apparatus import Apparatus
 from harness.guest.qemu import Machine
+from harness.images import catalog as images
 from harness.kernels import catalog, selection, tools
 from harness.kernels.hosts import host_of
 from harness.kernels.lock import KERNELS_LOCK, LockResult, read_locks
@@ -42,6 +43,7 @@ class Options:
     kernels_dir: Path | None = None
     """The user's catalog, locks and mirrors of kernels; None: ``kernels`` below rootdir."""
     images_dir: Path | None = None
+    """The user's catalog and lock of images; None: ``images`` below rootdir."""
     store: Path = field(default_factory=stores.default_root)
     accelerator: str = "auto"
     seccomp: str = ""
@@ -49,6 +51,14 @@ class Options:
     cold_boot: bool = False
     guests: str = "auto"
     image_limits: Limits = field(default_factory=Limits)
+    scenario_dirs: tuple[str, ...] = ("scenarios",)
+    causes: tuple[str, ...] = ()
+    """Files of known causes besides scenarios/causes.yaml; as ``scenario_dirs`` below rootdir."""
+
+    @property
+    def scenarios(self) -> tuple[Path, ...]:
+        """Where scenarios are, and what is known beforehand of them."""
+        return tuple(self.rootdir / directory for directory in self.scenario_dirs)
 
 
 class Assembly:
@@ -66,6 +76,12 @@ class Assembly:
         """The packaged directory of kernels, then the user's."""
         user = self.options.kernels_dir or self.options.rootdir / "kernels"
         return catalog.directories(user if user.is_dir() else None)
+
+    @cached_property
+    def image_directories(self) -> tuple[Path, ...]:
+        """The packaged directory of images, then the user's."""
+        user = self.options.images_dir or self.options.rootdir / "images"
+        return images.directories(user if user.is_dir() else None)
 
     @cached_property
     def entries(self) -> list[HostEntry]:

@@ -14,6 +14,7 @@ from harness import process
 from harness.errors import HarnessError, StoreError, UsageError
 from harness.findings import Comparison
 from harness.intake import take_in_missing
+from harness.model.causes import KnownCause
 from harness.model.observations import Verdict
 from harness.nights import WINDOW, Night, has_new, night_of
 from harness.progress import Progress
@@ -26,7 +27,6 @@ from harness.results.history import COMPLETED, History
 from harness.results.meta import RunRef
 from harness.results.retention import KEEP_DAYS, drop_runs
 from harness.results.runs import RunDir, find_runs, load_comparison, load_run, make_results
-from harness.scenarios import causes
 from harness.store import Store
 from harness.trace import since
 
@@ -51,6 +51,7 @@ class Plan:
     store: Store
     arguments: Sequence[str] = ()
     """pytest's."""
+    causes: Sequence[KnownCause] = ()
     allow_missing: bool = False
     """Kernels that cannot be had do not turn the status."""
     fail_on: Collection[str] = ()
@@ -92,7 +93,7 @@ def _run(plan: Plan, progress: Progress) -> tuple[int, str]:
             ref.path.name,
             window=plan.window,
             since=since.load(),
-            causes=causes.load_for(Path.cwd()),
+            causes=plan.causes,
         )
         history.add_findings(night.run, comparison.findings)
     status, why = _status(plan, night, ref)

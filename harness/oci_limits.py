@@ -24,8 +24,10 @@ class Limits:
     """Directories in each other."""
 
 
-def limits(words: Sequence[str]) -> Limits:
-    """Return the limits with those of ``NAME=NUMBER`` instead; a unit may follow: K, M, G, T.
+def limits(words: Sequence[str], others: Limits | None = None) -> Limits:
+    """Return the limits of ``NAME=NUMBER``; a unit may follow: K, M, G, T.
+
+    Those that are not named are those of ``others``, or what is allowed unless said otherwise.
 
     Raises:
         UsageError: one is unknown, or no number.
@@ -41,7 +43,7 @@ def limits(words: Sequence[str]) -> Limits:
                 f"{', '.join(known)}"
             )
         given[found["name"]] = int(found["number"]) << (10 * _UNITS.index(found["unit"] or " "))
-    return replace(Limits(), **given)
+    return replace(others or Limits(), **given)
 
 
 def remedy(name: str) -> str:

@@ -81,5 +81,5 @@ def command_meta(
             image_facts(laboratory, name) for name in dict.fromkeys(image for _, image in pairs)
         ),
         cells=tuple(one.id for one in observations),
-        causes=tuple(map(str, own_files(assembly.options.rootdir))),
+        causes=tuple(map(str, own_files(assembly.options.rootdir, assembly.options.causes))),
     )

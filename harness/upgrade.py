@@ -17,7 +17,6 @@ from harness.results.files import translated, write_whole
 from harness.results.runs import RunDir, cell_name
 from harness.scenarios import accepted, causes
 from harness.scenarios.accepted import Accepted
-from harness.scenarios.fitting import DIRECTORY
 from harness.scenarios.generic import FILE, TOOLS
 from harness.scenarios.sitting import COULD_NOT_RUN
 from harness.trace import since
@@ -112,8 +111,9 @@ def _cells(
     plan: Plan, laboratory: Laboratory, run: RunDir, say: Callable[[str], None]
 ) -> Iterator[_Cells]:
     """Begin to run all cells, and end them."""
-    rootdir = laboratory.assembly.options.rootdir
-    known, documented = accepted.load(rootdir / DIRECTORY / accepted.FILE), causes.load_for(rootdir)
+    options = laboratory.assembly.options
+    known = [one for place in options.scenarios for one in accepted.load(place / accepted.FILE)]
+    documented = causes.load_for(options.rootdir, options.causes)
     wanted = [
         _cell(row.scenario, place)
         for question in plan.questions

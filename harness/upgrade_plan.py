@@ -100,9 +100,9 @@ def of_images(
 
 
 def _chosen(laboratory: Laboratory, wanted: Sequence[str]) -> Sequence[Scenario]:
-    rootdir = laboratory.assembly.options.rootdir
-    known = fitting.collect(rootdir)
-    return fitting.named(wanted, known, rootdir) if wanted else known
+    options = laboratory.assembly.options
+    known = fitting.collect(options.rootdir, options.scenarios)
+    return fitting.named(wanted, known, options.rootdir) if wanted else known
 
 
 def _question(

@@ -54,7 +54,8 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     name="harness",
     help="Container images on real kernels: what `pytest --kernels=...` works with. "
-    "Catalogs are read from ./kernels and ./images, beside those that come along.",
+    "Catalogs are read from ./kernels and ./images, or where pytest's ini file has them, beside "
+    "those that come along.",
     cls=_Commands,
     no_args_is_help=True,
     add_completion=False,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.assembly import Assembly, Options
+from harness.assembly import Assembly
+from harness.cli.inifile import ini_options
 from harness.cli.lines import Lines
 from harness.images import catalog
 from harness.laboratory import Laboratory
@@ -40,13 +42,13 @@ def assembly(
 
     ``kernels`` are those that guests are to be of, which says how many fit into memory.
     """
-    options = Options(
-        rootdir=Path.cwd(),
-        images_dir=Path.cwd() / "images",
+    found = ini_options()
+    options = replace(
+        found,
         accelerator=accelerator,
         adhoc=adhoc,
         kernels=kernels,
-        image_limits=limits(image_limits),
+        image_limits=limits(image_limits, found.image_limits),
     )
     made = Assembly(options, Lines())
     try:
@@ -57,9 +59,7 @@ def assembly(
 
 def laboratory(made: Assembly, *extra: str) -> Laboratory:
     """Return a laboratory with the catalog's images and those given by reference."""
-    user = made.options.images_dir
-    directories = catalog.directories(user if user is not None and user.is_dir() else None)
-    entries = catalog.load_catalog(directories)
+    entries = catalog.load_catalog(made.image_directories)
     for text in extra:
         if text not in entries:
             entries[text] = catalog.adhoc(text, base=Path.cwd())

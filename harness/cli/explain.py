@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from harness.cli.history import RESULTS, Results
+from harness.cli.inifile import ini_options
 from harness.errors import UsageError
 from harness.explanations import Explanation
 from harness.recall import find, recall
@@ -97,8 +98,11 @@ def _run(results: Path, name: str) -> Run:
 
 
 def _files(run: Run, more: Sequence[Path]) -> Iterable[Path]:
-    """Return the user's files of causes: the session's own, the working directory's, ``more``."""
-    return (*session_causes(run), *causes.own_files(Path.cwd(), more))
+    """Return the user's files of causes: the session's own, the repository's, ``more``."""
+    options = ini_options()
+    given = [path.absolute() for path in more]
+    own = causes.own_files(options.rootdir, (*options.causes, *given))
+    return (*session_causes(run), *own)
 
 
 def _chosen(run: Run, found: list[Explanation], patterns: Sequence[str]) -> list[Explanation]:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from harness.cli.inifile import known_causes
 from harness.cli.lines import complain, show
 from harness.errors import UsageError
 from harness.intake import Intake, take_in_missing
@@ -19,7 +20,6 @@ from harness.report import differences
 from harness.results import exchange
 from harness.results.history import History, RunRow
 from harness.results.meta import Run
-from harness.scenarios import causes
 from harness.trace import since
 from harness.verdicts.compare import Terms
 from harness.verdicts.sides import compare_runs
@@ -112,7 +112,7 @@ def compare(
         asked=Asked.TIME,
         anyway=anyway,
         since=since.load(),
-        causes=causes.load_for(Path.cwd()),
+        causes=known_causes(),
     )
     comparison = compare_runs(_run(results, before), _run(results, after), terms)
     terminal = Console()

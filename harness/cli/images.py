@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -45,12 +44,9 @@ def lock(names: Names = None) -> None:
     """Pin the digests of images that come from registries; without names all of them."""
     with assembly() as made:
         entries = laboratory(made).images
-        user = Path.cwd() / "images"
-        directory = catalog.directories(user if user.is_dir() else None)[-1]
-        done = catalog.lock_images(
-            entries, directory / catalog.LOCK_FILE, names=names or (), progress=made.progress
-        )
-        typer.echo(f"{len(done)} images locked in {directory / catalog.LOCK_FILE}")
+        file = made.image_directories[-1] / catalog.LOCK_FILE
+        done = catalog.lock_images(entries, file, names=names or (), progress=made.progress)
+        typer.echo(f"{len(done)} images locked in {file}")
 
 
 @app.command()

@@ -8,6 +8,7 @@ import typer
 
 from harness.cli import images, kernels
 from harness.cli.history import RESULTS, Results
+from harness.cli.inifile import known_causes
 from harness.cli.lines import Lines, complain
 from harness.errors import HarnessError, UsageError
 from harness.nightly import COULD_NOT_RUN, Plan, run_night
@@ -68,6 +69,7 @@ def nightly(
                 results=results,
                 store=Store(default_root()),
                 arguments=context.args,
+                causes=known_causes(),
                 allow_missing=allow_missing,
                 fail_on=also,
                 window=nights,

@@ -277,7 +277,7 @@ class Gathered:
     def _meta(self, run: RunDir) -> RunMeta:
         cells = sorted(self.cells, key=_row)
         begun = resuming.read(run.path)
-        causes = tuple(map(str, own_files(*settings.causes_of(self.config))))
+        causes = tuple(map(str, own_files(self.config.rootpath, self.config.getini("causes"))))
         begun = replace(begun, causes=causes)
         return record_of(begun, cells, besides=self.besides, stopped=self._stopped)
 

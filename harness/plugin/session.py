@@ -96,8 +96,8 @@ class Session:
         self._given_images = tuple(config.getoption("image"))
         self.laboratory = Laboratory(self.assembly, self._load_images())
         self._check_profile()
-        directories = [config.rootpath / name for name in config.getini("scenario_dirs")]
-        self.knowledge = Knowledge(directories, own_files(*settings.causes_of(config)))
+        options = self.assembly.options
+        self.knowledge = Knowledge(options.scenarios, own_files(options.rootdir, options.causes))
         self.wanted = settings.wanted(config)
         self.comparing = comparing_of(self, self.wanted)
         self.resumed = resumed_of(config)
@@ -125,11 +125,7 @@ class Session:
         self.progress.say(places_line(self.laboratory.places))
 
     def _load_images(self) -> dict[str, images.ImageEntry]:
-        options = self.assembly.options
-        user = options.images_dir
-        loaded = images.load_catalog(
-            images.directories(user if user is not None and user.is_dir() else None)
-        )
+        loaded = images.load_catalog(self.assembly.image_directories)
         for text in self._given_images:
             if text not in loaded:
                 try:

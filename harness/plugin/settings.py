@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 ENOSYS = "enosys"
 """Of --fail-on: an ENOSYS that is not known, whatever became of the program."""
 FAIL_ON = ("broken", "degraded", "changed", ENOSYS)
-DEFAULT_DIRS = ("scenarios",)
 LATEST = "latest"
 """Of --resume: the run that began, or was resumed, last."""
 ACCELERATORS = ("auto", "kvm", "tcg")
@@ -128,7 +127,7 @@ def declare(parser: pytest.Parser) -> None:
         "scenario_dirs",
         "directories whose YAML files with a key `scenarios:` are collected",
         type="args",
-        default=list(DEFAULT_DIRS),
+        default=["scenarios"],
     )
     parser.addini(
         "causes",
@@ -253,13 +252,30 @@ def may_be_scenarios(path: Path, parent: pytest.Collector) -> bool:
     )
 
 
+def ini_options(config: pytest.Config) -> Options:
+    """Return what the ini file says.
+
+    Raises:
+        pytest.UsageError: a limit is none.
+    """
+    from harness.assembly import Options
+
+    return Options(
+        rootdir=config.rootpath,
+        kernels_dir=config.rootpath / config.getini("kernels_dir"),
+        images_dir=config.rootpath / config.getini("images_dir"),
+        scenario_dirs=tuple(config.getini("scenario_dirs")),
+        causes=tuple(config.getini("causes")),
+        image_limits=_image_limits(config.getini("image_limits")),
+    )
+
+
 def options_of(config: pytest.Config) -> Options:
     """Return the session's options in plain values.
 
     Raises:
         pytest.UsageError: one has a value that does not exist.
     """
-    from harness.assembly import Options
     from harness.scenarios.values import capability
 
     accelerator = config.getoption("accel")
@@ -272,24 +288,16 @@ def options_of(config: pytest.Config) -> Options:
         cap_add = tuple(capability(name) for name in config.getoption("cap_add"))
     except ValueError as error:
         raise pytest.UsageError(f"--cap-add: {error}") from error
-    return Options(
-        rootdir=config.rootpath,
+    return replace(
+        ini_options(config),
         kernels=config.getoption("kernels"),
         adhoc=tuple(config.getoption("kernel")),
-        kernels_dir=config.rootpath / config.getini("kernels_dir"),
-        images_dir=config.rootpath / config.getini("images_dir"),
         accelerator=accelerator,
         seccomp=config.getoption("seccomp"),
         cap_add=cap_add,
         cold_boot=config.getoption("cold_boot"),
         guests=guests,
-        image_limits=_image_limits(config.getini("image_limits")),
     )
-
-
-def causes_of(config: pytest.Config) -> tuple[Path, list[Path]]:
-    """Return where the user's known causes are: the rootdir, and further files."""
-    return config.rootpath, [Path(name) for name in config.getini("causes")]
 
 
 def _image_limits(words: list[str]) -> Limits:

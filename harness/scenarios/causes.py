@@ -234,7 +234,7 @@ def load(files: Sequence[Path]) -> tuple[KnownCause, ...]:
     return tuple(cause for cause in found.values() if cause is not None)
 
 
-def load_for(rootdir: Path, more: Sequence[Path] = ()) -> tuple[KnownCause, ...]:
+def load_for(rootdir: Path, more: Sequence[str | Path] = ()) -> tuple[KnownCause, ...]:
     """Return the packaged causes, with those of ``rootdir``'s scenarios and of ``more`` files.
 
     Raises:
@@ -243,7 +243,7 @@ def load_for(rootdir: Path, more: Sequence[Path] = ()) -> tuple[KnownCause, ...]
     return load([packaged(), *own_files(rootdir, more)])
 
 
-def own_files(rootdir: Path, more: Sequence[Path] = ()) -> tuple[Path, ...]:
+def own_files(rootdir: Path, more: Sequence[str | Path] = ()) -> tuple[Path, ...]:
     """Return the user's files: that of ``rootdir``'s scenarios, if it has one, and ``more``."""
     own = rootdir / "scenarios" / FILE
     return (*([own] if own.exists() else []), *(rootdir / path for path in more))

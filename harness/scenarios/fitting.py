@@ -14,25 +14,24 @@ from harness.scenarios.detect import is_scenario_file
 from harness.scenarios.load import KNOWN, SUFFIXES, load_file, yaml_files
 from harness.yamlvalues import did_you_mean
 
-DIRECTORY = "scenarios"
 
-
-def collect(rootdir: Path) -> tuple[Scenario, ...]:
-    """Return the scenarios of ``scenarios/`` and of ``*.scenario.yaml`` beside it.
+def collect(rootdir: Path, directories: Iterable[Path]) -> tuple[Scenario, ...]:
+    """Return the scenarios below directories and of ``*.scenario.yaml`` in ``rootdir``.
 
     Those that show a documented breakage are no scenarios of an image's own.
 
     Raises:
         ConfigError: a scenario file is wrong.
     """
-    files = yaml_files(rootdir / DIRECTORY)
+    files = [path for directory in directories for path in yaml_files(directory)]
     files += sorted(rootdir.glob("*.scenario.y*ml"))
-    found = (load_file(path, rootdir) for path in files if is_scenario_file(path))
+    once = dict.fromkeys(files)
+    found = (load_file(path, rootdir) for path in once if is_scenario_file(path))
     return tuple(one for scenarios in found for one in scenarios if KNOWN not in one.tags)
 
 
 def named(wanted: Iterable[str], known: Sequence[Scenario], rootdir: Path) -> tuple[Scenario, ...]:
-    """Return scenarios by name, or those of a file by its path.
+    """Return scenarios by name, or those of a file by its path from the working directory.
 
     Raises:
         UsageError: there is no such scenario.
@@ -41,7 +40,7 @@ def named(wanted: Iterable[str], known: Sequence[Scenario], rootdir: Path) -> tu
     found: list[Scenario] = []
     for text in wanted:
         if "/" in text or text.endswith(SUFFIXES):
-            found += load_file(rootdir / text, rootdir)
+            found += load_file(Path(text).resolve(), rootdir)
             continue
         mine = [scenario for scenario in known if scenario.name == text]
         if not mine:

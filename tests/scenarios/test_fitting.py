@@ -67,15 +67,24 @@ def test_scenarios_are_those_of_the_directory_and_of_files_named_so(tmp_path: Pa
     write(tmp_path / "c.scenario.yaml", "c")
     write(tmp_path / "other.yaml", "d")
     (tmp_path / "scenarios" / "known.yaml").write_text("known: []\n")
-    assert [one.name for one in collect(tmp_path)] == ["a1", "a2", "b", "c"]
-    assert collect(tmp_path / "scenarios" / "none") == ()
+    assert [one.name for one in collect(tmp_path, [tmp_path / "scenarios"])] == [
+        "a1",
+        "a2",
+        "b",
+        "c",
+    ]
+    assert [one.name for one in collect(tmp_path, [tmp_path])] == ["c", "d", "a1", "a2", "b"]
+    assert collect(tmp_path / "scenarios" / "none", [tmp_path / "none"]) == ()
 
 
-def test_scenarios_are_named_by_name_or_file_each_once(tmp_path: Path) -> None:
+def test_scenarios_are_named_by_name_or_file_each_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path / "scenarios" / "a.yaml", "one", "two")
     write(tmp_path / "other.yaml", "three")
-    known = collect(tmp_path)
-    found = named(["two", "other.yaml", "scenarios/a.yaml"], known, tmp_path)
+    known = collect(tmp_path, [tmp_path / "scenarios"])
+    monkeypatch.chdir(tmp_path / "scenarios")
+    found = named(["two", "../other.yaml", "a.yaml"], known, tmp_path)
     assert [one.name for one in found] == ["two", "three", "one"]
     with pytest.raises(UsageError, match=r"no scenario is called 'twoo'; did you mean 'two'\?"):
         named(["twoo"], known, tmp_path)
