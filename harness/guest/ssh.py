@@ -26,6 +26,9 @@ PULSE_LONGEST = 1.0
 KEEPALIVE = 1
 """Seconds of silence on a connection until something is sent, whatever it is used for."""
 _CHUNK = 1 << 18
+_WINDOW = 1 << 26
+"""Bytes that a session may bring. Once a tenth was read more are asked for; where that comes after
+the session's end dropbear ends the whole connection, so few sessions come so far."""
 _NO_INPUT = "exec </dev/null"
 """Instead of an end of input that is sent: the command may have ended and its session be over when
 that arrives, and dropbear ends the whole connection for it ("EOF for unknown channel")."""
@@ -78,7 +81,7 @@ def connect(path: Path, limit: float) -> paramiko.Transport:
             channel.settimeout(limit)
             channel.connect(str(path))
             channel.sendall(_greeting())
-            transport = _Transport(channel, default_window_size=1 << 24)
+            transport = _Transport(channel, default_window_size=_WINDOW)
             broken.callback(transport.close)
             transport.banner_timeout = limit
             transport.handshake_timeout = limit

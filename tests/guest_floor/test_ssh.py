@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -21,7 +22,8 @@ PATIENCE = 20.0
 class Served(paramiko.ServerInterface):
     """A server at ``path`` for one host, in a guest's place: its commands say "done" and end well.
 
-    A command that gets no input ends a little later, one that does when that is over.
+    One that has a number in it says so many bytes. A command that gets no input ends a little
+    later, one that does when that is over.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,7 +64,8 @@ class Served(paramiko.ServerInterface):
             while not channel.eof_received and time.monotonic() < until:
                 time.sleep(0.01)
             self.inputs_ended.append(bool(channel.eof_received))
-            channel.sendall(b"done")
+            number = re.search(rb"[0-9]+", command)
+            channel.sendall(b"." * int(number[0]) if number else b"done")
             channel.send_exit_status(0)
             channel.shutdown_write()
 
@@ -131,6 +134,17 @@ def test_the_end_of_a_commands_input_is_sent_only_where_there_is_input(
     with closing(ssh.connect(served.path, PATIENCE)) as transport:
         assert ssh.run(transport, "true", stdin, PATIENCE).stdout == b"done"
     assert served.inputs_ended == [bool(stdin)]
+
+
+def test_nothing_is_asked_for_that_could_arrive_after_the_end_of_an_ordinary_command(
+    served: Served,
+) -> None:
+    size = 6_000_000
+    with closing(ssh.connect(served.path, PATIENCE)) as transport:
+        assert len(ssh.run(transport, f"cat {size}", b"", PATIENCE).stdout) == size
+        [session] = served.channels
+        begun = transport.default_window_size
+        assert session.out_window_size == begun - size
 
 
 def test_a_terminal_whose_connection_broke_says_so(served: Served) -> None:
