@@ -29,6 +29,9 @@ _CHUNK = 1 << 18
 _WINDOW = 1 << 26
 """Bytes that a session may bring. Once a tenth was read more are asked for; where that comes after
 the session's end dropbear ends the whole connection, so few sessions come so far."""
+_MOST = 1 << 28
+"""Bytes of an output at most. Containers' outputs are cut in the guest: one that says more was
+taken over."""
 _NO_INPUT = "exec </dev/null"
 """Instead of an end of input that is sent: the command may have ended and its session be over when
 that arrives, and dropbear ends the whole connection for it ("EOF for unknown channel")."""
@@ -108,14 +111,14 @@ def run(transport: paramiko.Transport, command: str, stdin: bytes, limit: float)
 
     Raises:
         GuestTimeout: it did not end within ``limit`` seconds.
-        GuestError: the connection broke.
+        GuestError: the connection broke, or there was too much to read.
     """
     started = time.monotonic()
     out, err = bytearray(), bytearray()
     with _channel(transport, command, stdin, limit) as channel:
         readers = [
-            threading.Thread(target=_drain, args=(channel.recv, out.extend), daemon=True),
-            threading.Thread(target=_drain, args=(channel.recv_stderr, err.extend), daemon=True),
+            threading.Thread(target=_drain, args=(receive, _limited(channel, into)), daemon=True)
+            for receive, into in ((channel.recv, out), (channel.recv_stderr, err))
         ]
         for reader in readers:
             reader.start()
@@ -123,6 +126,8 @@ def run(transport: paramiko.Transport, command: str, stdin: bytes, limit: float)
         _await(transport, readers, started + limit)
         if any(reader.is_alive() for reader in readers):
             raise GuestTimeout(f"the guest did not end {command[:60]!r} in {limit:g} s")
+        if max(len(out), len(err)) > _MOST:
+            raise GuestError(f"{command[:60]!r} wrote more than {_MOST >> 20} MiB in the guest")
         status = _status(channel, max(1.0, limit - (time.monotonic() - started)), command)
     return Reply(status, bytes(out), bytes(err), time.monotonic() - started)
 
@@ -190,6 +195,17 @@ def _drain(receive: Callable[[int], bytes], take: Callable[[bytes], object]) -> 
             take(chunk)
     except OSError:
         return
+
+
+def _limited(channel: paramiko.Channel, into: bytearray) -> Callable[[bytes], None]:
+    """Return what keeps an output, and ends its session when there is too much of it."""
+
+    def take(chunk: bytes) -> None:
+        into.extend(chunk)
+        if len(into) > _MOST:
+            channel.close()
+
+    return take
 
 
 def _status(channel: paramiko.Channel, limit: float, command: str) -> int:
