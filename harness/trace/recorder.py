@@ -52,7 +52,8 @@ read -r loader rest 2>/dev/null < /run/harness/bpf && [ "$loader" != 0 ] || exit
 kill -KILL "$loader"
 rm /run/harness/bpf
 perl /etc/trace.pl"""
-_HURRY = "read -r pid < /run/harness/trace.pid && renice -n 0 -p $pid"
+# With -n busybox adds to what the priority is; without, it is set.
+_HURRY = "read -r pid < /run/harness/trace.pid && renice 0 -p $pid"
 _REPORT = re.compile(rb"[\s\S]*?^traced=\w+\n", re.MULTILINE)
 _DROPS = ("overrun", "dropped events", "recursion_misses")
 
