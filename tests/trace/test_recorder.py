@@ -77,7 +77,7 @@ def test_the_reader_of_a_flood_goes_before_what_is_traced() -> None:
     run = guest.run
 
     def watched(command: str, **settings: Any) -> Reply:
-        if "renice -n 0 " in command:
+        if "renice 0 " in command:
             hurried.set()
         return run(command, **settings)
 
