@@ -112,7 +112,7 @@ def _cells(
 ) -> Iterator[_Cells]:
     """Begin to run all cells, and end them."""
     options = laboratory.assembly.options
-    known = [one for place in options.scenarios for one in accepted.load(place / accepted.FILE)]
+    known = accepted.load_from(options.scenarios)
     documented = causes.load_for(options.rootdir, options.causes)
     wanted = [
         _cell(row.scenario, place)

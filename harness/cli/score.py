@@ -13,7 +13,6 @@ import typer
 
 from harness.cli.common import Accel, assembly, laboratory
 from harness.cli.history import RESULTS, Results
-from harness.cli.inifile import known_causes
 from harness.cli.lines import complain, show
 from harness.errors import HarnessError, UsageError
 from harness.model.observations import Observation
@@ -27,6 +26,7 @@ from harness.results.codec import decode, encode
 from harness.results.files import write_whole
 from harness.results.meta import Run, RunMeta
 from harness.results.runs import RunDir
+from harness.scenarios import causes
 from harness.scenarios.corpus import DIRECTORY, load_corpus
 from harness.score import Try, carry_out, plan, recorded, score_of, supplied
 from harness.verdicts.outcome import counts, outcome_of
@@ -135,8 +135,8 @@ class _Wanted:
 def _measured(wanted: _Wanted, accel: str) -> tuple[Score, Path]:
     """Run the cells; return the score, and the run's directory."""
     cases, images = load_corpus(Path.cwd() / DIRECTORY, Path.cwd(), wanted.cases)
-    known = known_causes()
     with assembly(accelerator=accel) as made:
+        known = causes.load_for(made.options.rootdir, made.options.causes)
         lab = laboratory(made)
         lab.images.update(images)
         tries = _on(plan(cases, supplied(made.entries, wanted.kernels), known), wanted.hosts)
@@ -155,9 +155,9 @@ def _measured(wanted: _Wanted, accel: str) -> tuple[Score, Path]:
 def _recorded(wanted: _Wanted) -> tuple[Score, None]:
     """Score what runs hold."""
     cases, _ = load_corpus(Path.cwd() / DIRECTORY, Path.cwd(), wanted.cases)
-    known = known_causes()
     runs = [_run(wanted.results, name) for name in wanted.runs]
     with assembly() as made:
+        known = causes.load_for(made.options.rootdir, made.options.causes)
         tries = _on(plan(cases, supplied(made.entries, wanted.kernels), known), wanted.hosts)
     seen = recorded(tries, (one for run in runs for one in run.observations))
     cells = [score_of(one, its, known) for one, its in zip(tries, seen, strict=True)]

@@ -30,7 +30,7 @@ class Knowledge:
         self._own_causes = own_causes
         causes.load(own_causes)  # a mistake is told now; the packaged ones wait until needed
         self.files = [directory / accepted.FILE for directory in directories]
-        self._entries = [entry for file in self.files for entry in accepted.load(file)]
+        self._entries = accepted.load_from(directories)
 
     def added(self, scenario: Scenario, image: str) -> Scenario:
         """Return a scenario with the known differences that stand apart from it."""

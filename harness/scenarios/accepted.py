@@ -53,6 +53,15 @@ class AcceptedFile(BaseModel):
     known: list[AcceptedKeys] = Field(default_factory=list)
 
 
+def load_from(directories: Iterable[Path]) -> tuple[Accepted, ...]:
+    """Return the entries of the files of all directories.
+
+    Raises:
+        ConfigError: one is wrong.
+    """
+    return tuple(entry for directory in directories for entry in load(directory / FILE))
+
+
 def load(path: Path) -> tuple[Accepted, ...]:
     """Return the entries of a file; none when there is no such file.
 

@@ -7,6 +7,7 @@ from typer.testing import CliRunner, Result
 
 from harness.cli import app
 from harness.cli.inifile import ini_options
+from harness.oci_limits import Limits, limits
 
 INI = """\
 [pytest]
@@ -62,7 +63,9 @@ def test_a_mistake_in_its_causes_is_named_by_whatever_reads_them(repository: Pat
 
 
 def test_its_limits_hold_until_others_are_given(repository: Path) -> None:
-    assert ini_options().image_limits.layers == 7
+    found = ini_options().image_limits
+    assert found == Limits(layers=7)
+    assert limits(["files=3"], found) == Limits(layers=7, files=3)
     assert ini_options().rootdir == repository
 
 
