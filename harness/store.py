@@ -13,17 +13,22 @@ import json
 import os
 import re
 import shutil
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 from filelock import FileLock
 
+from harness import held
 from harness.errors import StoreError
 
+LONGEST_SESSION = 7 * 86400.0
+"""Seconds after which no session goes on that looked for an entry."""
 RECORD = "entry.json"
 """Name of the file that records what an entry is."""
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@-]{0,200}")
@@ -98,6 +103,8 @@ class Store:
         self._say = say
         self._held: set[Path] = set()
         """Entries that this process has held against their record."""
+        self._joining = threading.Lock()
+        self._descriptor: int | None = None
 
     def path(self, kind: str, key: str) -> Path:
         """Return where the entry is or would be."""
@@ -108,6 +115,7 @@ class Store:
     def find(self, kind: str, key: str) -> Path | None:
         """Return the entry's directory and mark it used, or None when it is not there."""
         path = self.path(kind, key)
+        self._join()
         try:
             os.utime(path / RECORD)
         except FileNotFoundError:
@@ -194,13 +202,9 @@ class Store:
         with self._translated():
             parent = self.root / "tmp"
             parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            path = parent / f"{os.getpid()}-{time.monotonic_ns()}"
-            path.mkdir(mode=0o700)
-        try:
-            with self._translated():
+            self._join()
+            with held.temporary(parent) as path:
                 yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
@@ -281,16 +285,44 @@ class Store:
             shutil.rmtree(path, ignore_errors=True)
 
     def gc(self, older_than: float) -> list[Entry]:
-        """Remove entries not used for ``older_than`` seconds, and what dead processes left."""
-        limit = time.time() - older_than
-        gone = [entry for entry in self.entries() if entry.used < limit]
-        for entry in gone:
-            self.drop(entry.kind, entry.key)
-        for scratch in (self.root / "tmp").glob("*"):
-            owner = scratch.name.partition("-")[0]
-            if owner.isdigit() and not Path(f"/proc/{owner}").exists():
-                shutil.rmtree(scratch, ignore_errors=True)
+        """Remove entries not used for ``older_than`` seconds, and what dead processes left.
+
+        While other processes use the store, what was used in the last days stays whatever its
+        age: they look for it no more.
+        """
+        with self._alone() as alone:
+            if not alone and older_than < LONGEST_SESSION:
+                days = LONGEST_SESSION / 86400
+                self._say(f"the store is in use: what was used in the last {days:g} days stays")
+                older_than = LONGEST_SESSION
+            limit = time.time() - older_than
+            gone = [entry for entry in self.entries() if entry.used < limit]
+            for entry in gone:
+                self.drop(entry.kind, entry.key)
+        held.sweep(self.root / "tmp")
         return gone
+
+    def _join(self) -> int | None:
+        """Hold the store beside others, until this process ends; wait while one removes things."""
+        with self._joining:
+            if self._descriptor is None:
+                with suppress(OSError):  # not made yet, or not to be read, which its user will hear
+                    self._descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+                    weakref.finalize(self, os.close, self._descriptor)
+                    held.share(self._descriptor)
+            return self._descriptor
+
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Let nobody begin to use the store while the block runs, unless somebody does already."""
+        descriptor = self._join()
+        if descriptor is None:
+            yield True
+            return
+        try:
+            yield held.alone(descriptor)
+        finally:
+            held.share(descriptor)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from harness.errors import StoreError, UnavailableError
-from harness.store import RECORD, Store, default_root, digest_of
+from harness.store import LONGEST_SESSION, RECORD, Store, default_root, digest_of
 
 
 def fill(directory: Path) -> None:
@@ -70,7 +72,9 @@ def test_a_build_that_fails_leaves_nothing_and_the_next_one_succeeds(store: Stor
     store.make("things", "key", "", fill)
 
 
-def test_a_killed_build_leaves_nothing_that_is_trusted_and_gc_sweeps_it(store: Store) -> None:
+def test_a_killed_build_leaves_nothing_that_is_trusted_and_the_next_one_removes_it(
+    store: Store,
+) -> None:
     code = """if True:
         import os, pathlib, signal, sys
         from harness.store import Store
@@ -80,11 +84,40 @@ def test_a_killed_build_leaves_nothing_that_is_trusted_and_gc_sweeps_it(store: S
         Store(pathlib.Path(sys.argv[1])).make("things", "key", "", build)
     """
     subprocess.run([sys.executable, "-c", code, str(store.root)], check=False)
-    assert len(list((store.root / "tmp").iterdir())) == 1
+    [left] = (store.root / "tmp").iterdir()
     assert store.find("things", "key") is None
-    store.gc(3600)
-    assert list((store.root / "tmp").iterdir()) == []
+    os.utime(left, (0, time.time() - 61))
     store.make("things", "key", "", fill)
+    assert list((store.root / "tmp").iterdir()) == []
+
+
+@contextmanager
+def another(store: Store, code: str, *before: str) -> Iterator[None]:
+    """Have another process use the store until the block ends."""
+    begin = "import os, pathlib, sys; from harness.store import Store; "
+    begin += "store = Store(pathlib.Path(sys.argv[1])); "
+    words = [*before, sys.executable, "-c", begin + code, str(store.root)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        if before and not said:
+            pytest.skip(f"this machine lets no user do that: {' '.join(before)}")
+        assert said == b"uses it\n"
+        yield
+
+
+def test_what_is_being_built_is_nobodys_to_remove_whatever_its_process_is_called(
+    store: Store,
+) -> None:
+    builds = (
+        "scratch = store.scratch(); os.utime(scratch.__enter__(), (0, 0)); "
+        "print('uses it', flush=True); sys.stdin.read(); os._exit(0)"
+    )
+    with another(store, builds, "unshare", "-rpf"):
+        store.gc(0)
+        assert len(list((store.root / "tmp").iterdir())) == 1
+    store.gc(0)
+    assert list((store.root / "tmp").iterdir()) == []
 
 
 def test_half_an_entry_without_its_record_is_made_anew(store: Store) -> None:
@@ -153,6 +186,21 @@ def test_gc_removes_what_was_not_used_for_long_and_keeps_the_rest(store: Store) 
     assert [entry.key for entry in store.gc(500)] == ["old"]
     assert not old.exists()
     assert [entry.key for entry in store.entries()] == ["new"]
+
+
+def test_gc_spares_what_a_session_that_goes_on_may_have_looked_for(tmp_path: Path) -> None:
+    said: list[str] = []
+    store = Store(tmp_path, said.append)
+    used, old = (store.make("things", key, key, fill) for key in ("used", "old"))
+    os.utime(old / RECORD, (0, time.time() - LONGEST_SESSION - 1))
+    with another(
+        store, "store.find('things', 'used'); print('uses it', flush=True); sys.stdin.read()"
+    ):
+        assert [entry.key for entry in store.gc(0)] == ["old"]
+        assert store.find("things", "used") == used
+    assert said == ["the store is in use: what was used in the last 7 days stays"]
+    assert [entry.key for entry in store.gc(0)] == ["used"]
+    assert len(said) == 1
 
 
 def test_verify_finds_a_flipped_byte_and_a_file_that_is_gone(store: Store) -> None:

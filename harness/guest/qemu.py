@@ -13,14 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from harness import held
 from harness.errors import GuestDied, GuestTimeout
 from harness.guest import console as consoles
-from harness.guest import emulator, handover, jail, scratch, supervise
+from harness.guest import emulator, handover, jail, supervise
 from harness.guest.console import Console
 from harness.guest.emulator import Features
 from harness.guest.handover import Handover
 from harness.model.hosts import Accelerator, Host
 
+PREFIX = "harness-guest-"
+"""How the names of guests' directories begin."""
 EMULATED = "mitigations=off nopti norandmaps"
 """Added under emulation only. What guards a real processor (5.2's word for all, 4.15's for the
 costliest) makes system calls two to three times slower there and protects nothing. Code at a
@@ -73,7 +76,7 @@ def arguments(machine: Machine, directory: Path, handed: Handover) -> list[str]:
 
     Raises:
         ToolError: QEMU is not installed.
-        OSError: a file of the machine cannot be opened.
+        UnavailableError: a file of the machine cannot be opened.
     """
     host = machine.host
     memory = f"{host.memory}M"
@@ -297,10 +300,11 @@ def running(machine: Machine, keeper: Keeper, log: Path | None = None) -> Iterat
 
     Raises:
         GuestDied: the session has ended.
+        UnavailableError: a file of the machine cannot be opened.
         ToolError: QEMU is not installed.
     """
     with (
-        scratch.directory() as directory,
+        held.temporary(Path(tempfile.gettempdir()), PREFIX) as directory,
         tempfile.TemporaryFile() as stderr,
     ):
         console = Console(log or directory / "console")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from harness import held
 from harness.errors import StoreError, UsageError
 from harness.results.files import link_whole, sweep, translated
 from harness.results.history import COMPLETED
@@ -93,9 +92,8 @@ def taking_part(run: Path) -> Iterator[None]:
 
     The lock is the directory's own, so that nothing of it stays behind, and ends with the process.
     """
-    with _opened(run) as descriptor:
-        with suppress(OSError):  # some file systems have no locks
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
+    with held.opened(run) as descriptor:
+        held.share(descriptor)
         yield
 
 
@@ -106,34 +104,14 @@ def claimed(run: Path) -> Iterator[None]:
     Raises:
         UsageError: somebody does, for longer than the workers of a killed session live.
     """
-    with _opened(run) as descriptor:
+    with held.opened(run) as descriptor:
         deadline = time.monotonic() + PATIENCE
-        while not _locked(descriptor):
+        while not held.alone(descriptor):
             if time.monotonic() > deadline:
                 raise UsageError(
                     f"--resume: the run {run.name} goes on in another process: wait for its end, "
                     "or end it"
                 )
             time.sleep(0.1)
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        held.share(descriptor)
         yield
-
-
-@contextmanager
-def _opened(directory: Path) -> Iterator[int]:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # no locks there
-    return True

@@ -148,8 +148,12 @@ def test_the_store_is_listed_the_largest_first_verified_and_swept(
     assert harness("verify").stdout == "1 entries intact\n"
     store.make("tools", "large", "a large one", large)
     assert harness("store", "gc", "--keep=1").stdout == "0 entries removed, 0 MB\n"
+    in_use = harness("store", "gc", "--keep=0")
+    assert in_use.stdout == "0 entries removed, 0 MB\n"
+    assert "the store is in use" in in_use.stderr
+    del store  # whoever looked for something uses it until then
     assert harness("store", "gc", "--keep=0").stdout == "2 entries removed, 2 MB\n"
-    assert store.entries() == []
+    assert Store(tmp_path / "store").entries() == []
 
 
 def test_an_archive_is_not_written_to_a_terminal(tmp_path: Path) -> None:

@@ -11,13 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from harness.guest import jail, scratch, supervise
+from harness import held
+from harness.guest import jail, supervise
+from harness.guest.qemu import PREFIX
 
 OLD = time.time() - 3600
 HOLDER = """
-import os, subprocess, sys
-from harness.guest import scratch
-with scratch.directory() as directory:
+import os, pathlib, subprocess, sys, tempfile
+from harness import held
+from harness.guest.qemu import PREFIX
+with held.temporary(pathlib.Path(tempfile.gettempdir()), PREFIX) as directory:
     os.utime(directory, (0, 0))
     words = [sys.executable, "-I", "-S", sys.argv[1], str(directory), *sys.argv[2:]]
     child = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -36,11 +39,11 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def left(where: Path) -> list[Path]:
-    return list(where.glob("harness-guest-*"))
+    return list(where.glob(f"{PREFIX}*"))
 
 
 def test_a_guests_directory_is_its_users_own_and_gone_after_it(temporary: Path) -> None:
-    with scratch.directory() as directory:
+    with held.temporary(temporary, PREFIX) as directory:
         assert directory.stat().st_mode & 0o777 == 0o700
         (directory / "socket").touch()
     assert left(temporary) == []
@@ -53,16 +56,16 @@ def test_what_a_killed_harness_and_supervisor_left_is_removed_when_the_next_gues
     with subprocess.Popen(words, stdout=subprocess.PIPE) as harness:
         assert harness.stdout is not None
         supervisor = int(harness.stdout.readline())
-        scratch.sweep(temporary)
-        [held] = left(temporary)
+        held.sweep(temporary, PREFIX)
+        [kept] = left(temporary)
         os.kill(harness.pid, signal.SIGSTOP)  # so that it removes nothing itself
         os.kill(supervisor, signal.SIGKILL)
         harness.kill()
-    lock = os.open(held, os.O_RDONLY)
+    lock = os.open(kept, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)  # as soon as the supervisor is really dead
     os.close(lock)
-    os.utime(held, (OLD, OLD))
-    with scratch.directory() as mine:
+    os.utime(kept, (OLD, OLD))
+    with held.temporary(temporary, PREFIX) as mine:
         assert left(temporary) == [mine]
 
 
@@ -76,7 +79,7 @@ def test_a_directory_whose_supervisor_lives_is_nobodys_to_remove(temporary: Path
         assert child.stdout is not None
         child.stdout.readline()
         os.utime(directory, (OLD, OLD))
-        scratch.sweep(temporary)
+        held.sweep(temporary, PREFIX)
         assert directory.is_dir()
         assert child.stdin is not None
         child.stdin.close()
@@ -89,6 +92,6 @@ def test_a_new_directory_and_a_link_are_left_alone(temporary: Path) -> None:
     precious.mkdir()
     os.utime(precious, (OLD, OLD))
     (temporary / "harness-guest-link").symlink_to(precious)
-    scratch.sweep(temporary)
+    held.sweep(temporary, PREFIX)
     assert len(left(temporary)) == 2
     assert precious.is_dir()
