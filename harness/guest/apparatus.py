@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import process
-from harness.errors import GuestError
+from harness.errors import GuestError, UnavailableError
 from harness.guest import guest as guests
 from harness.guest import snapshot
 from harness.guest.emulator import Features
@@ -144,7 +144,7 @@ class Apparatus:
             if saved is not None:
                 try:
                     guest = stack.enter_context(snapshot.restored(machine, saved, self.keeper, log))
-                except GuestError as error:
+                except (GuestError, UnavailableError) as error:
                     say(f"{machine.host.name}: booted from cold, its snapshot fails: {error}")
             yield guest or stack.enter_context(self.booted(machine, log))
 

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.errors import UnavailableError
 from harness.model.hosts import Accelerator
 
 KVM = Path("/dev/kvm")
@@ -42,6 +43,9 @@ class Handover:
         """Return a name by which QEMU itself opens a file, wherever it lies.
 
         Such an opening is checked against the file's own mode, not its directories'.
+
+        Raises:
+            UnavailableError: it cannot be opened: it was removed, for one.
         """
         descriptor = self._opened(path, os.O_RDWR if writable else os.O_RDONLY)
         if self.user is not None and writable:
@@ -52,7 +56,11 @@ class Handover:
         return f"/proc/self/fd/{descriptor}"
 
     def held(self, path: Path, *, writable: bool) -> str:
-        """Return a name for an open file that QEMU takes as it is, without opening it again."""
+        """Return a name for an open file that QEMU takes as it is, without opening it again.
+
+        Raises:
+            UnavailableError: it cannot be opened: it was removed, for one.
+        """
         number = len(self.words)
         for flags in (os.O_RDONLY, *((os.O_RDWR,) if writable else ())):
             descriptor = self._opened(path, flags)
@@ -61,7 +69,10 @@ class Handover:
         return f"/dev/fdset/{number}"
 
     def _opened(self, path: Path, flags: int) -> int:
-        descriptor = os.open(path, flags | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(path, flags | os.O_CLOEXEC)
+        except OSError as error:
+            raise UnavailableError(f"{path}: {error.strerror}") from error
         self.stack.callback(os.close, descriptor)
         return descriptor
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import shutil
 import signal
 import socket
 import tempfile
@@ -212,7 +211,9 @@ def test_a_connection_that_is_cut_in_a_command_is_an_error_at_once(laboratory: L
         assert time.monotonic() - begin < 30
 
 
-def test_a_snapshot_that_was_cut_is_made_anew(laboratory: Laboratory) -> None:
+def test_a_snapshot_that_was_cut_is_made_anew_and_one_that_is_gone_is_missed_by_nobody(
+    laboratory: Laboratory,
+) -> None:
     apparatus = laboratory.assembly.apparatus
     ready = laboratory.ready(laboratory.assembly.entry(KERNEL))
     # A machine of its own: nobody else's snapshot is harmed.
@@ -230,9 +231,12 @@ def test_a_snapshot_that_was_cut_is_made_anew(laboratory: Laboratory) -> None:
         with apparatus.started(machine, saved, say=said.append) as guest:
             assert guest.durations["restore"] > 0
         assert len(said) == 1
+        apparatus.store.drop("snapshots", saved.name)
+        with apparatus.started(machine, saved, say=said.append) as guest:
+            assert guest.run("echo up").stdout == b"up\n"
+        assert said[1].endswith(f"its snapshot fails: {saved}/memory: No such file or directory")
     finally:
-        (saved / "entry.json").unlink(missing_ok=True)
-        shutil.rmtree(saved)
+        apparatus.store.drop("snapshots", saved.name)
 
 
 def test_a_qemu_killed_while_a_cell_is_collected_costs_no_step_that_ended(
