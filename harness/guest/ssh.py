@@ -26,12 +26,15 @@ PULSE_LONGEST = 1.0
 KEEPALIVE = 1
 """Seconds of silence on a connection until something is sent, whatever it is used for."""
 _CHUNK = 1 << 18
-_WINDOW = 1 << 26
-"""Bytes that a session may bring. Once a tenth was read more are asked for; where that comes after
-the session's end dropbear ends the whole connection, so few sessions come so far."""
 _MOST = 1 << 28
 """Bytes of an output at most. Containers' outputs are cut in the guest: one that says more was
 taken over."""
+_WINDOW = 2 * _MOST
+"""Bytes that a command may say; dropbear takes it for 500 MB. No more are asked for: where that
+came after the session's end, dropbear would end the whole connection."""
+_STREAM_WINDOW = 1 << 26
+"""The same of a command whose output is taken as it comes, which may have no end: more are asked
+for once a tenth was read."""
 _NO_INPUT = "exec </dev/null"
 """Instead of an end of input that is sent: the command may have ended and its session be over when
 that arrives, and dropbear ends the whole connection for it ("EOF for unknown channel")."""
@@ -84,7 +87,7 @@ def connect(path: Path, limit: float) -> paramiko.Transport:
             channel.settimeout(limit)
             channel.connect(str(path))
             channel.sendall(_greeting())
-            transport = _Transport(channel, default_window_size=_WINDOW)
+            transport = _Transport(channel, default_window_size=_STREAM_WINDOW)
             broken.callback(transport.close)
             transport.banner_timeout = limit
             transport.handshake_timeout = limit
@@ -115,7 +118,8 @@ def run(transport: paramiko.Transport, command: str, stdin: bytes, limit: float)
     """
     started = time.monotonic()
     out, err = bytearray(), bytearray()
-    with _channel(transport, command, stdin, limit) as channel:
+    with _channel(transport, command, stdin, limit, window=_WINDOW) as channel:
+        channel.in_window_threshold = _WINDOW
         readers = [
             threading.Thread(target=_drain, args=(receive, _limited(channel, into)), daemon=True)
             for receive, into in ((channel.recv, out), (channel.recv_stderr, err))
@@ -153,10 +157,14 @@ def _await(transport: paramiko.Transport, readers: list[threading.Thread], deadl
 
 @contextmanager
 def _channel(
-    transport: paramiko.Transport, command: str, stdin: bytes, limit: float
+    transport: paramiko.Transport,
+    command: str,
+    stdin: bytes,
+    limit: float,
+    window: int = _STREAM_WINDOW,
 ) -> Iterator[paramiko.Channel]:
     try:
-        channel = transport.open_session(timeout=limit)
+        channel = transport.open_session(window_size=window, timeout=limit)
     except (paramiko.SSHException, EOFError, OSError) as error:
         raise GuestError(f"the connection to the guest broke: {error}") from error
     try:

@@ -137,15 +137,14 @@ def test_the_end_of_a_commands_input_is_sent_only_where_there_is_input(
     assert served.inputs_ended == [bool(stdin)]
 
 
-def test_nothing_is_asked_for_that_could_arrive_after_the_end_of_an_ordinary_command(
+def test_nothing_is_asked_for_that_could_arrive_after_the_end_of_a_command(
     served: Served,
 ) -> None:
-    size = 6_000_000
+    size = 12_000_000
     with closing(ssh.connect(served.path, PATIENCE)) as transport:
         assert len(ssh.run(transport, f"cat {size}", b"", PATIENCE).stdout) == size
         [session] = served.channels
-        begun = transport.default_window_size
-        assert session.out_window_size == begun - size
+        assert session.out_window_size == ssh._WINDOW - size
 
 
 def test_an_output_without_end_is_given_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
