@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from harness.errors import UsageError
@@ -12,10 +13,15 @@ _VERSION_POINTER = 0x20E
 _VERSION_BASE = 0x200
 _HEAD = 0x10000 + _VERSION_BASE + 256
 """The pointer has 16 bits, and the text behind it is short."""
+_RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~@=:,%-]{0,63}")
+"""What uname(2) has room for, and a directory can be called."""
 
 
 def release_of(path: Path) -> str:
-    """Return a bzImage's ``uname -r``, empty when its header does not say.
+    """Return a bzImage's ``uname -r``, empty when its header does not say, or says what is none.
+
+    A release names the directory of the kernel's modules, so that nobody's header may lead out of
+    lib/modules by it.
 
     Raises:
         UsageError: there is no such file, or it is not a bzImage.
@@ -34,4 +40,5 @@ def release_of(path: Path) -> str:
     if not pointer:
         return ""
     text = head[_VERSION_BASE + pointer :].partition(b"\0")[0].decode(errors="replace")
-    return text.split(" ")[0] if text else ""
+    release = text.partition(" ")[0]
+    return release if _RELEASE.fullmatch(release) else ""
