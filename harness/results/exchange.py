@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from harness.errors import StoreError, UsageError
 from harness.results.database import opened, transaction
 from harness.results.database import translated as translated_sqlite
 from harness.results.files import TEMPORARY, translated
-from harness.results.history import History
+from harness.results.history import History, State
+from harness.results.runs import RUN_ID
 
+_KINDS: Mapping[str, type] = {"TEXT": str, "INTEGER": int, "BLOB": bytes}
 _ARRIVING = """
 CREATE TEMP TABLE arriving AS
 SELECT id FROM theirs.runs AS their
@@ -98,7 +101,50 @@ def import_history(history: History, file: Path) -> Merged:
             (found,) = theirs.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
                 raise StoreError(f"{file} is damaged ({found}): nothing of it was taken")
+            try:
+                _examine(History(theirs), _columns(history))
+            except StoreError as error:
+                raise StoreError(f"{file}: {error}: nothing of it was taken") from error
         return _merged(history, copy)
+
+
+def _columns(history: History) -> dict[str, dict[str, type]]:
+    """Return what Python has for each column of each of a history's tables."""
+    tables = history.connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    return {
+        table: {
+            name: _KINDS[kind]
+            for name, kind in history.connection.execute(
+                "SELECT name, type FROM pragma_table_info(?)", (table,)
+            )
+        }
+        for (table,) in tables.fetchall()
+    }
+
+
+def _examine(theirs: History, tables: Mapping[str, Mapping[str, type]]) -> None:
+    """Read all that a history holds: SQLite takes any value in any column.
+
+    Raises:
+        StoreError: something is not what this harness writes, and would stop who reads it later.
+    """
+    connection = theirs.connection
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'view'").fetchone():
+        raise StoreError("it has a view in a table's place")
+    for table, columns in tables.items():
+        kinds = tuple(columns.values())
+        for row in connection.execute(f"SELECT {', '.join(columns)} FROM {table}"):  # noqa: S608
+            if tuple(map(type, row)) != kinds:
+                raise StoreError(f"a row of its table {table} has a value of the wrong kind")
+    for (state,) in connection.execute("SELECT DISTINCT state FROM outcomes").fetchall():
+        if state not in {each.value for each in State}:
+            raise StoreError(f"it knows a state {state!r} of cells")
+    for (id,) in connection.execute("SELECT id FROM runs").fetchall():
+        run = theirs.run(id)
+        if run is None or run.meta.id != id or not RUN_ID.fullmatch(id):
+            raise StoreError(f"it calls a run {id!r}")
+    for (id,) in connection.execute("SELECT DISTINCT run FROM findings").fetchall():
+        theirs.findings(id)
 
 
 def _merged(history: History, copy: Path) -> Merged:

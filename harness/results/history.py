@@ -29,6 +29,8 @@ COMPLETED = (0, 1, 6)
 """Exit statuses of a session that ran all that it selected (docs/outcomes.md)."""
 _REASON = 300
 """Characters kept of a cell's reason."""
+_LARGEST = 1 << 28
+"""Bytes of JSON at most: a cell keeps 256 KiB of each output."""
 T = TypeVar("T")
 
 
@@ -304,7 +306,21 @@ def _packed(value: object) -> bytes:
 
 
 def _unpacked(kind: type[T], data: bytes) -> T:
-    return decode(kind, zlib.decompress(data))
+    """Return what :func:`_packed` made of a ``kind``.
+
+    Raises:
+        StoreError: it is no such thing, is larger than anything, or of a newer harness.
+    """
+    unpacking = zlib.decompressobj()
+    try:
+        plain = unpacking.decompress(data, _LARGEST)
+    except zlib.error as error:
+        raise StoreError(f"a damaged {kind.__name__}: {error}") from error
+    if not unpacking.eof:
+        raise StoreError(
+            f"a damaged {kind.__name__}: cut short, or larger than {_LARGEST >> 20} MiB"
+        )
+    return decode(kind, plain)
 
 
 def _text(words: str) -> str:

@@ -27,7 +27,7 @@ LATEST = "latest"
 _CELLS = "cells"
 _REPEATS = "repeats"
 _CONSOLES = "consoles"
-_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
+RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
 _SLUG = 80
 T = TypeVar("T")
 
@@ -230,7 +230,7 @@ def find_runs(results: Path) -> tuple[RunRef, ...]:
     """Return the runs below ``results``, oldest first; none when there is no such directory."""
     found = []
     for path in sorted(results.glob("*")):
-        if path.is_symlink() or not path.is_dir() or not _RUN_ID.fullmatch(path.name):
+        if path.is_symlink() or not path.is_dir() or not RUN_ID.fullmatch(path.name):
             continue
         try:
             meta = _read_meta(path)

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import os
+import re
+import sqlite3
+import zlib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -148,6 +152,50 @@ def test_a_file_that_was_cut_short_brings_nothing(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match=f"{file} is damaged"):
             import_history(b, file)
         assert b.runs() == ()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("UPDATE outcomes SET state = 'strange'", "it knows a state 'strange' of cells"),
+        ("UPDATE runs SET meta = 'text'", "a row of its table runs has a value of the wrong kind"),
+        ("UPDATE cells SET image = x'00'", "a row of its table cells has a value"),
+        ("UPDATE runs SET meta = x'6E6F206E6F'", "a damaged RunMeta: Error -3"),
+        ("UPDATE observations SET data = x''", "a damaged Observation: cut short, or larger"),
+        ("UPDATE findings SET data = ?", "not Finding's JSON: "),
+        ("UPDATE findings SET run = '../elsewhere', data = x'00'", "a damaged Finding"),
+        ("UPDATE runs SET id = '../elsewhere'", "it calls a run '../elsewhere'"),
+        ("UPDATE runs SET id = '20261109T000000Z-0009'", "it calls a run '20261109T000000Z-0009'"),
+        ("ALTER TABLE cells DROP COLUMN file", "cannot be used: no such column: file"),
+        ("CREATE VIEW view AS SELECT 1", "it has a view in a table's place"),
+    ],
+)
+def test_what_would_stop_who_reads_the_history_later_is_not_taken(
+    tmp_path: Path, damage: str, words: str
+) -> None:
+    file, id = tmp_path / "artefact", "20261101T000000Z-0001"
+    with History.open(tmp_path / "a") as a:
+        take_in(a, id, observation())
+        a.add_findings(id, [finding(id)])
+        export_history(a, file)
+    with closing(sqlite3.connect(file)) as theirs, theirs:
+        theirs.execute(damage, (zlib.compress(b"{}"),) * damage.count("?"))
+    with History.open(tmp_path / "b") as b:
+        with pytest.raises(StoreError, match=re.escape(words)) as raised:
+            import_history(b, file)
+        assert str(file) in str(raised.value)
+        assert b.runs() == ()
+
+
+def test_an_output_that_is_larger_than_any_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.results.history._LARGEST", 100)
+    id = "20261101T000000Z-0001"
+    with History.open(tmp_path / "a") as a:
+        take_in(a, id, observation())
+        with pytest.raises(StoreError, match="larger than 0 MiB"):
+            a.run(id)
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
