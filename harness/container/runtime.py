@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from harness.answers import understood
 from harness.container import scripts
 from harness.container.bundle import Bundle
 from harness.container.scripts import DIRECTORY, Guest
@@ -118,14 +119,15 @@ def mount_image(guest: Guest, disk: str = "/run/harness/disk/image") -> ImageFil
     if reply.status != 0:
         said = reply.stderr.decode(errors="replace").strip()
         raise ImageError(f"the image's disk does not mount in the guest: {said}")
-    header, body = _report(reply.stdout)
-    length = int(header["passwd"])
-    return ImageFiles(
-        passwd=body[:length].decode(errors="replace"),
-        group=body[length:].decode(errors="replace"),
-        ia32=header["ia32"] == "1",
-        sealed=header["sealed"] == "1",
-    )
+    with understood("what the image is"):
+        header, body = _report(reply.stdout)
+        length = int(header["passwd"])
+        return ImageFiles(
+            passwd=body[:length].decode(errors="replace"),
+            group=body[length:].decode(errors="replace"),
+            ia32=header["ia32"] == "1",
+            sealed=header["sealed"] == "1",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,9 +184,10 @@ class Container:
             limit=limit + _GRACE,
         )
         first, _, rest = reply.stdout.partition(b"\n")
-        verdict, *pid = first.decode().split()
-        if verdict == "running":
-            return int(pid[0])
+        with understood("a service's start"):
+            verdict, *pid = first.decode().split()
+            if verdict == "running":
+                return int(pid[0])
         if verdict == "ended" and rest:
             ended = _outcome(rest)
             if ended.pid is not None and not ended.failure:
@@ -216,8 +219,9 @@ class Container:
             limit=limit + _GRACE,
         )
         head, _, output = reply.stdout.partition(b"\n\n")
-        verdict, _, pids = head.decode().partition("\n")
-        return verdict, tuple(map(int, pids.split()[1:])), output.decode(errors="replace")
+        with understood("a probe"):
+            verdict, _, pids = head.decode().partition("\n")
+            return verdict, tuple(map(int, pids.split()[1:])), output.decode(errors="replace")
 
     def watch(self, limit: float) -> None:
         """Wait ``limit`` seconds, or until the first process that :meth:`start` started ends."""
@@ -309,8 +313,13 @@ def _report(data: bytes) -> tuple[dict[str, str], bytes]:
     return dict(line.partition(" ")[::2] for line in lines), body
 
 
+@understood("a step")
 def _outcome(data: bytes) -> Outcome:
-    """Read what step.pl prints."""
+    """Read what step.pl prints.
+
+    Raises:
+        GuestError: it never printed that.
+    """
     said, body = _report(data)
     out, err = int(said["stdout"]), int(said["stderr"])
     log = body[out + err : out + err + int(said["log"])].decode(errors="replace")
@@ -338,7 +347,7 @@ def _failure(log: str) -> str:
     for line in log.splitlines():
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(entry, dict) and entry.get("level") in ("error", "fatal"):
             found.append(str(entry.get("msg", "")))

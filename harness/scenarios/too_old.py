@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Iterable
 
+from harness.answers import understood
 from harness.trace import abinote
 from harness.trace.abinote import Version
 from harness.trace.elf import Shell
@@ -42,7 +43,7 @@ def cause(guest: Shell, rootfs: str, said: Iterable[str]) -> str:
     missing = list(dict.fromkeys(_MISSING.findall(text)))
     if _FATAL not in text and not missing:
         return ""
-    release = guest.run("uname -r").stdout.decode().strip()
+    release = guest.run("uname -r").stdout.decode(errors="replace").strip()
     if _FATAL in text:
         asked = next(iter(_asked(guest, rootfs, _LIBC).values()), None)
         wants = f"; the image's C library asks for Linux {_dotted(asked)}" if asked else ""
@@ -62,9 +63,11 @@ def _asked(guest: Shell, rootfs: str, name: str) -> dict[str, Version]:
     script = _SCRIPT.format(root=shlex.quote(rootfs), name=shlex.quote(name), head=abinote.HEAD)
     reply = guest.run(script, check=False)
     found = {}
-    for line in reply.stdout.decode(errors="replace").splitlines():
+    # Not splitlines: a path may hold a form feed and the like, which the shell's lines may, too.
+    for line in reply.stdout.decode(errors="replace").split("\n"):
         path, _, head = line.rpartition(" ")
-        asked = abinote.asked_for(bytes.fromhex(head))
+        with understood("what libraries ask for"):
+            asked = abinote.asked_for(bytes.fromhex(head))
         if asked is not None:
             found[path] = asked
     return found

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Protocol
 
+from harness.answers import understood
+
 _EM_386, _EM_X86_64 = 3, 62  # elf(5)
 _DEPTH = 5  # the kernel follows as many interpreters of interpreters (fs/exec.c)
 
@@ -89,5 +91,6 @@ def _heads(guest: Shell, rootfs: str, paths: list[str]) -> Mapping[str, bytes]:
     reply = guest.run(command, stdin=named, check=False)
     if reply.status != 0:
         return {}
-    heads = reply.stdout.decode().splitlines()
-    return {path: bytes.fromhex(head) for path, head in zip(paths, heads, strict=False)}
+    with understood("how programs begin"):
+        heads = reply.stdout.decode().splitlines()
+        return {path: bytes.fromhex(head) for path, head in zip(paths, heads, strict=False)}

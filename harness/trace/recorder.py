@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib.resources import files
 from typing import Protocol
 
+from harness.answers import understood
 from harness.errors import GuestError
 from harness.trace import bpf, elf
 from harness.trace.elf import Shell
@@ -183,7 +184,8 @@ class Recording:
         reply = self._guest.run(_FINISH.format(end=end, then=then), check=False)
         statistics, _, said = reply.stdout.partition(b"\0")
         self._await_end()
-        dropped = dropped_events(statistics.decode(errors="replace"))
+        with understood("how many events were lost"):
+            dropped = dropped_events(statistics.decode(errors="replace"))
         return self._parser.finish(dropped=dropped), said
 
     def _hurry(self) -> None:
@@ -244,7 +246,7 @@ def dropped_events(stats: str) -> int:
     total = 0
     for line in stats.splitlines():
         name, _, value = line.partition(":")
-        if name in _DROPS and value.strip().isdigit():
+        if name in _DROPS and value.strip().isdecimal():
             total += int(value)
     return total
 

@@ -11,21 +11,25 @@ import lzma
 import tarfile
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import zstandard
 
 from harness import archive, oci_forms, oci_layout, yamlfile
-from harness.errors import ImageError
+from harness.container import runtime
+from harness.errors import HarnessError, ImageError
 from harness.images import catalog as images
 from harness.kernels import bzimage, modules
 from harness.kernels import catalog as kernels
 from harness.model.hosts import AptSource
 from harness.packages import apt, deb, rpmrepo
 from harness.packages.index import Index, Relation
-from harness.scenarios import load
+from harness.process import Completed
+from harness.scenarios import load, too_old
 from harness.scenarios.imports.draft import to_yaml
 from harness.scenarios.imports.from_compose import from_compose
 from harness.scenarios.imports.from_inspect import from_inspect
@@ -33,6 +37,7 @@ from harness.scenarios.imports.from_pod import from_pod
 from harness.store import Store
 from harness.trace import abinote, elf
 from harness.trace.parser import TraceParser
+from harness.trace.recorder import Recording, dropped_events
 
 FILE = Path("given.yaml")
 ROOTDIR = Path("/nonexistent")
@@ -130,6 +135,37 @@ def compose(data: bytes) -> None:
     to_yaml(from_compose(yamlfile.parse(data, FILE), "app"))
 
 
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """A guest that gives one answer to everything."""
+
+    answer: bytes
+
+    def run(
+        self, command: str, *, stdin: bytes = b"", limit: float = 60.0, check: bool = True
+    ) -> Completed:
+        return Completed((), 0, self.answer, b"", 0.0)
+
+
+def answers(data: bytes) -> None:
+    """Each thing that guests are asked while or after an image ran in them."""
+    guest: Any = TakenOver(data)
+    container = runtime.Container(guest, runtime.Runtime(name="crun", program="/p", version=""))
+    asked: tuple[Callable[[], object], ...] = (
+        lambda: runtime.mount_image(guest),
+        lambda: container.start(limit=1),
+        lambda: container.run(limit=1),
+        container.service_outcome,
+        lambda: elf.elf_classes(guest, "/r", ["/bin/a"]),
+        lambda: too_old.cause(guest, "/r", ["FATAL: kernel too old"]),
+        lambda: Recording.idle(guest).finish(),
+        lambda: dropped_events(data.decode(errors="replace")),
+    )
+    for ask in asked:
+        with suppress(HarnessError):
+            ask()
+
+
 SCENARIO = b"""scenarios:
   hello:
     image: debian
@@ -213,6 +249,23 @@ xmlns:rpm="http://linux.duke.edu/metadata/rpm" packages="1"><package type="rpm">
 <rpm:entry name="kernel-uname-r" flags="EQ" epoch="0" ver="1" rel="2"/></rpm:provides></format>
 </package></metadata>"""
 )
+STEP = b"""status 0
+pid 5
+started 0.5
+ended 1.5
+held 0
+status_known 1
+timed_out 0
+peak 1024
+peak_way rusage
+stdout 4
+stderr 3
+stdout_dropped 0
+stderr_dropped 0
+log 25
+
+out
+err{"level":"error","msg":1}"""
 ELF = (
     b"\x7fELF\x02\x01\x01"
     + bytes(9)
@@ -294,6 +347,17 @@ TARGETS: Mapping[str, Target] = {
     "apt-index": Target(read=apt_index, seeds=(PACKAGES,)),
     "apt-release": Target(read=apt_release, seeds=(RELEASE,)),
     "rpm-primary": Target(read=in_file(rpm_primary, ".xml"), seeds=(PRIMARY,)),
+    "step": Target(read=runtime._outcome, seeds=(STEP,)),
+    "answers": Target(
+        read=answers,
+        seeds=(
+            STEP,
+            b"running 5\n",
+            b"ended\n" + STEP,
+            b"passwd 1\nia32 0\nsealed 0\n\nab",
+            b"7f\n",
+        ),
+    ),
     "elf": Target(read=programs, seeds=(ELF, b"#!/bin/sh -e\n")),
     "bzimage": Target(read=in_file(bzimage.release_of), seeds=(BZIMAGE,)),
     "module": Target(read=in_file(modules.read, ".ko"), seeds=(MODULE,)),

@@ -71,3 +71,11 @@ def test_other_failures_cost_no_question(image: Path) -> None:
     shell = Shell("3.10.0")
     assert cause(shell, str(image), ["Segmentation fault\n", ""]) == ""
     assert shell.asked == []
+
+
+def test_what_an_image_calls_its_files_is_no_line_of_its_own(image: Path) -> None:
+    odd = image / "lib" / "a\vb c\fd\x85e"
+    odd.mkdir(parents=True)
+    (image / "usr/lib/x86_64-linux-gnu/libQt5Core.so.5.15").rename(odd / "libQt5Core.so.5")
+    said = cause(Shell("3.10.0"), str(image), [MISSING])
+    assert said.startswith("/lib/a\vb c\fd\x85e/libQt5Core.so.5 asks for Linux 3.17.0")
