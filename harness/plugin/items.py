@@ -15,6 +15,7 @@ from harness.model.scenarios import Scenario
 from harness.plugin import settings
 from harness.plugin.reports import attach, cell_report, facts, judged
 from harness.plugin.session import session_of
+from harness.report.plain import clean, clean_lines
 from harness.scenarios.corpus import add_images, load_with_images
 from harness.verdicts.known import Judgement
 from harness.verdicts.outcome import Outcome, PytestOutcome
@@ -91,11 +92,11 @@ class CellItem(pytest.Item):
     def _turn(self, observation: Observation, found: Outcome) -> None:
         match found.rule.pytest:
             case PytestOutcome.SKIPPED:
-                pytest.skip(f"{found.text}: {observation.reason}")
+                pytest.skip(f"{found.text}: {clean(observation.reason)}")
             case PytestOutcome.XFAILED:
-                pytest.xfail(f"known: {observation.reason}")
+                pytest.xfail(f"known: {clean(observation.reason)}")
             case PytestOutcome.FAILED:
-                raise CellFailed(observation.reason)
+                raise CellFailed(clean(observation.reason))
 
     def report(self, report: Any) -> None:
         """Let a report tell of this cell."""
@@ -116,7 +117,7 @@ class CellItem(pytest.Item):
             explanation = session_of(self.config).knowledge.explain(self.observation, self.known)
             return failure_text(self.observation, explanation, file)
         if isinstance(excinfo.value, HarnessError):
-            return str(excinfo.value)
+            return "\n".join(clean_lines(str(excinfo.value)))
         return super().repr_failure(excinfo)
 
     def reportinfo(self) -> tuple[Path, int, str]:

@@ -25,6 +25,7 @@ from harness.plugin.record import BARE
 from harness.plugin.reports import attach, cell_report, facts
 from harness.plugin.session import Session, session_of
 from harness.report.failure import failure_text
+from harness.report.plain import clean
 from harness.scenarios.held import COMMAND_TIMEOUT, Held, Result, held, scenario_of
 from harness.scenarios.load import relative_name
 from harness.scenarios.observed import observed
@@ -229,7 +230,7 @@ class Bench:
     def _absent(self, part: Part, error: HarnessError, verdict: Verdict) -> NoReturn:
         __tracebackhide__ = True
         part.error, part.verdict = error, verdict
-        pytest.skip(f"{outcome(verdict, 0).text}: {error}")
+        pytest.skip(f"{outcome(verdict, 0).text}: {clean(str(error))}")
 
     def close(self) -> None:
         """End every guest."""
@@ -250,7 +251,7 @@ class Bench:
             try:
                 self.session.recorded().write_cell(observation)
             except HarnessError as error:
-                report.outcome, report.longrepr = "failed", str(error)
+                report.outcome, report.longrepr = "failed", clean(str(error))
                 return
             self.item.user_properties.extend(facts(observation, known))
             cells.append(cell_report(self.session, self.item, part.entry, observation, known))

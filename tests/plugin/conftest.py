@@ -45,6 +45,10 @@ class Scripted(Laboratory):
             return replace(found, verdict=Verdict.DIED, reason="ended with the session")
         if scenario.name == "fails":
             return replace(found, verdict=Verdict.FAILED, reason="step 1: not as expected")
+        if scenario.name == "spoofs":
+            reason = "executable file `\\x1b]0;owned\\x07\\x1b[2J` not found"
+            verdict = Verdict.FAILED if scenario.known else Verdict.UNSUPPORTED
+            return replace(found, verdict=verdict, reason=reason)
         if scenario.name == "lacks":
             call = Failure(name="fchmodat2", number=452, abi="x86_64", errno="ENOSYS",
                            program="cp", origin=Origin.KERNEL, pid=7)

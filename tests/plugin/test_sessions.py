@@ -96,6 +96,18 @@ def test_cells_are_chosen_counted_and_reported_as_other_tests_are(
     assert ESCAPE in stopped.stdout.str()
 
 
+def test_what_an_image_is_called_sends_nothing_to_the_terminal(
+    run: Run, scenarios: Write, scripted: None
+) -> None:
+    scenarios("spoofs", file="a.yaml")
+    scenarios("spoofs", file="b.yaml", known="[{kernels: all, reason: so it is}]")
+    result = run("-rsx", "-v")
+    result.assert_outcomes(skipped=1, xfailed=1)
+    text = result.stdout.str()
+    assert text.count(r"executable file `\x1b]0;owned\x07\x1b[2J` not found") >= 2
+    assert ESCAPE[0] not in text
+
+
 def test_what_a_cell_was_told_by_is_not_kept_for_the_whole_session(
     run: Run, scenarios: Write, pytester: pytest.Pytester, scripted: None
 ) -> None:
