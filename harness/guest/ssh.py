@@ -23,8 +23,13 @@ from harness.errors import GuestError, GuestTimeout
 PULSE = 0.1
 """Seconds without an answer until the guest is nudged; doubled each time."""
 PULSE_LONGEST = 1.0
-KEEPALIVE = 1
-"""Seconds of silence on a connection until something is sent, whatever it is used for."""
+KEEPALIVE = 1.0
+"""Seconds between two messages that wake a guest, whatever its connection is used for."""
+STUCK = 10.0
+"""Seconds behind a command's limit after which its connection is closed: nothing gets through any
+more, for which paramiko would wait without end."""
+_START_LIMIT = 30.0
+"""Seconds in which a command starts whose output is taken as it comes."""
 _CHUNK = 1 << 18
 _MOST = 1 << 28
 """Bytes of an output at most. Containers' outputs are cut in the guest: one that says more was
@@ -63,6 +68,10 @@ class _Transport(paramiko.Transport):
     it open.
     """
 
+    def __init__(self, channel: socket.socket) -> None:
+        self._over = threading.Event()
+        super().__init__(channel, default_window_size=_STREAM_WINDOW)
+
     def run(self) -> None:
         try:
             super().run()
@@ -70,8 +79,18 @@ class _Transport(paramiko.Transport):
             self.close()
 
     def close(self) -> None:
+        self._over.set()
         with suppress(AttributeError):
             super().close()
+
+    def wake(self) -> None:
+        """Send something now and then until the connection's end.
+
+        Not paramiko's own keepalive: that goes by the clock that may be set.
+        """
+        with suppress(paramiko.SSHException, EOFError, OSError):
+            while not self._over.wait(KEEPALIVE) and self.is_active():
+                self.send_ignore(8)
 
 
 def connect(path: Path, limit: float) -> paramiko.Transport:
@@ -87,7 +106,7 @@ def connect(path: Path, limit: float) -> paramiko.Transport:
             channel.settimeout(limit)
             channel.connect(str(path))
             channel.sendall(_greeting())
-            transport = _Transport(channel, default_window_size=_STREAM_WINDOW)
+            transport = _Transport(channel)
             broken.callback(transport.close)
             transport.banner_timeout = limit
             transport.handshake_timeout = limit
@@ -99,7 +118,7 @@ def connect(path: Path, limit: float) -> paramiko.Transport:
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise GuestTimeout(f"no SSH connection to the guest: {error}") from error
         # A lost wake-up may strike at any time, also while a command is sent or nothing is asked.
-        transport.set_keepalive(KEEPALIVE)
+        threading.Thread(target=transport.wake, daemon=True, name="wake").start()
         broken.pop_all()
     return transport
 
@@ -118,7 +137,11 @@ def run(transport: paramiko.Transport, command: str, stdin: bytes, limit: float)
     """
     started = time.monotonic()
     out, err = bytearray(), bytearray()
-    with _channel(transport, command, stdin, limit, window=_WINDOW) as channel:
+    with (
+        _watched(transport, limit + STUCK),
+        _started(transport, command, stdin, limit, window=_WINDOW) as channel,
+        _translated(command, limit),
+    ):
         channel.in_window_threshold = _WINDOW
         readers = [
             threading.Thread(target=_drain, args=(receive, _limited(channel, into)), daemon=True)
@@ -134,6 +157,32 @@ def run(transport: paramiko.Transport, command: str, stdin: bytes, limit: float)
             raise GuestError(f"{command[:60]!r} wrote more than {_MOST >> 20} MiB in the guest")
         status = _status(channel, max(1.0, limit - (time.monotonic() - started)), command)
     return Reply(status, bytes(out), bytes(err), time.monotonic() - started)
+
+
+@contextmanager
+def _watched(transport: paramiko.Transport, seconds: float) -> Iterator[None]:
+    """Close a connection that the block still needs after so many seconds.
+
+    Raises:
+        GuestTimeout: the block failed for that.
+    """
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        transport.close()
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except GuestError as error:
+        if late.is_set():
+            raise GuestTimeout("nothing gets through to the guest any more") from error
+        raise
+    finally:
+        timer.cancel()
 
 
 def _await(transport: paramiko.Transport, readers: list[threading.Thread], deadline: float) -> None:
@@ -156,28 +205,40 @@ def _await(transport: paramiko.Transport, readers: list[threading.Thread], deadl
 
 
 @contextmanager
-def _channel(
+def _started(
     transport: paramiko.Transport,
     command: str,
     stdin: bytes,
     limit: float,
     window: int = _STREAM_WINDOW,
 ) -> Iterator[paramiko.Channel]:
-    try:
-        channel = transport.open_session(window_size=window, timeout=limit)
-    except (paramiko.SSHException, EOFError, OSError) as error:
-        raise GuestError(f"the connection to the guest broke: {error}") from error
-    try:
-        channel.settimeout(limit)
-        channel.exec_command(command if stdin else f"{_NO_INPUT}\n{command}")
+    """Start a command; its session is closed after the block.
+
+    Raises:
+        GuestTimeout, GuestError: it did not start.
+    """
+    with ExitStack() as stack:
+        with _translated(command, limit):
+            channel = transport.open_session(window_size=window, timeout=limit)
+            stack.callback(_close, channel)
+            channel.settimeout(limit)
+            channel.exec_command(command if stdin else f"{_NO_INPUT}\n{command}")
         yield channel
-    except (paramiko.SSHException, EOFError) as error:
-        raise GuestError(f"the connection to the guest broke: {error}") from error
+
+
+@contextmanager
+def _translated(command: str, limit: float) -> Iterator[None]:
+    try:
+        yield
     except TimeoutError as error:
         raise GuestTimeout(f"the guest did not take {command[:60]!r} in {limit:g} s") from error
-    finally:
-        with suppress(paramiko.SSHException, EOFError):  # broken by now: what it said is whole
-            channel.close()
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        raise GuestError(f"the connection to the guest broke: {error}") from error
+
+
+def _close(channel: paramiko.Channel) -> None:
+    with suppress(paramiko.SSHException, EOFError, OSError):  # what it said is whole
+        channel.close()
 
 
 def _send(channel: paramiko.Channel, stdin: bytes) -> None:
@@ -244,11 +305,21 @@ class Stream:
 def streaming(
     transport: paramiko.Transport, command: str, sink: Callable[[bytes], None], stdin: bytes
 ) -> Iterator[Stream]:
-    """Start a command on ``stdin`` and hand its output to ``sink``, in a thread of its own."""
-    with _channel(transport, command, stdin, 30.0) as channel:
-        _send(channel, stdin)
+    """Start a command on ``stdin`` and hand its output to ``sink``, in a thread of its own.
+
+    Raises:
+        GuestTimeout, GuestError: it did not start.
+    """
+    with ExitStack() as stack:
+        with _watched(transport, _START_LIMIT + STUCK):
+            channel = stack.enter_context(_started(transport, command, stdin, _START_LIMIT))
+            with _translated(command, _START_LIMIT):
+                _send(channel, stdin)
         channel.settimeout(None)
         stream = Stream(channel, sink)
-        yield stream
-        channel.close()
+        try:
+            yield stream
+        finally:
+            with _watched(transport, STUCK):
+                _close(channel)
         stream.wait(5)

@@ -13,7 +13,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from harness.errors import GuestError
+from harness.errors import GuestError, GuestTimeout
 from harness.guest import ssh, terminal
 
 PATIENCE = 20.0
@@ -34,6 +34,7 @@ class Served(paramiko.ServerInterface):
         self.connections: list[socket.socket] = []
         self.channels: list[paramiko.Channel] = []
         """Kept, or they would be closed at once."""
+        self.over = threading.Event()
         self.inputs_ended: list[bool] = []
         """Of each command, whether the end of its input was sent before it ended."""
 
@@ -58,6 +59,15 @@ class Served(paramiko.ServerInterface):
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         self.channels.append(channel)
+        if b"stand still" in command:
+            self.over.wait(PATIENCE)
+        if b"read nothing" in command:
+            packets = channel.get_transport().packetizer
+            vars(packets)["read_message"] = lambda: self.over.wait(PATIENCE)
+        if b"break" in command:
+            time.sleep(0.5)  # what wakes a guest lies unread by then
+            self.connections[0].shutdown(socket.SHUT_RDWR)
+            self.connections[0].close()
 
         def run() -> None:
             until = time.monotonic() + (0.2 if b"/dev/null" in command else PATIENCE)
@@ -81,6 +91,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
         serving = threading.Thread(target=server.serve, daemon=True)
         serving.start()
         yield server
+        server.over.set()
         serving.join(PATIENCE)
     for connection in server.connections:
         connection.close()
@@ -145,6 +156,32 @@ def test_nothing_is_asked_for_that_could_arrive_after_the_end_of_a_command(
         assert len(ssh.run(transport, f"cat {size}", b"", PATIENCE).stdout) == size
         [session] = served.channels
         assert session.out_window_size == ssh._WINDOW - size
+
+
+@pytest.mark.parametrize("does", ["stand still", "read nothing"])
+def test_a_guest_that_takes_nothing_any_more_is_given_up_soon_after_a_commands_limit(
+    served: Served, monkeypatch: pytest.MonkeyPatch, does: str
+) -> None:
+    monkeypatch.setattr(ssh, "STUCK", 1.0)
+    monkeypatch.setattr(ssh, "KEEPALIVE", 0.001)  # fills the way to it before the limit
+    begin = time.monotonic()
+    with closing(ssh.connect(served.path, PATIENCE)) as transport:
+        with pytest.raises(GuestTimeout, match=r"nothing gets through|did not end"):
+            ssh.run(transport, does, b"", 2.0)
+        with pytest.raises(GuestError, match="broke"):
+            ssh.run(transport, "true", b"", 2.0)
+    assert time.monotonic() - begin < PATIENCE - 5
+
+
+def test_a_connection_that_is_reset_while_a_command_starts_is_a_guest_that_was_lost(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh, "KEEPALIVE", 0.01)
+    with (
+        closing(ssh.connect(served.path, PATIENCE)) as transport,
+        pytest.raises(GuestError, match="broke"),
+    ):
+        ssh.run(transport, "break", b"", PATIENCE)
 
 
 def test_an_output_without_end_is_given_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
