@@ -7,7 +7,7 @@ import re
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import paramiko
@@ -64,11 +64,23 @@ class Guest:
             )
         return reply
 
+    @contextmanager
     def stream(
         self, command: str, sink: Callable[[bytes], None], stdin: bytes = b""
-    ) -> AbstractContextManager[Stream]:
-        """Start a command on ``stdin`` and hand its output to ``sink`` in a thread of its own."""
-        return ssh.streaming(self._transport, command, sink, stdin)
+    ) -> Iterator[Stream]:
+        """Start a command on ``stdin`` and hand its output to ``sink`` in a thread of its own.
+
+        Raises:
+            GuestDied: the guest's QEMU ended meanwhile.
+            GuestError: it did not start, or the block says so.
+        """
+        try:
+            with ssh.streaming(self._transport, command, sink, stdin) as stream:
+                yield stream
+        except GuestError as error:
+            if error.console:
+                raise
+            raise self._explained(error, "while a command's output was awaited") from error
 
     def put(self, files: Mapping[str, bytes], mode: int = 0o644) -> None:
         """Write files, by absolute path, in one round trip."""

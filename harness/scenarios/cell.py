@@ -14,7 +14,7 @@ from harness.container.bundle import ROOTFS
 from harness.container.runtime import Runtime, RuntimeFailure, mount_image, place
 from harness.errors import GuestError
 from harness.guest.apparatus import Apparatus
-from harness.guest.guest import Guest
+from harness.guest.guest import Guest, GuestCommandError
 from harness.guest.qemu import EMULATED
 from harness.model.hosts import Accelerator
 from harness.model.observations import Observation, Verdict
@@ -72,8 +72,11 @@ def run_cell(request: Request, apparatus: Apparatus, instruments: Instruments) -
 def _in_guest(
     request: Request, guest: Guest, book: Notebook, instruments: Instruments
 ) -> tuple[Verdict, str]:
-    with armed(request, guest, book, instruments) as under_way:
-        return _in_container(request, guest, under_way, book)
+    try:
+        with armed(request, guest, book, instruments) as under_way:
+            return _in_container(request, guest, under_way, book)
+    except GuestCommandError as error:  # what is out of memory or processes serves nobody
+        raise GuestError(str(error), guest.console()) from error
 
 
 @contextmanager

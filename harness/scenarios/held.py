@@ -15,7 +15,7 @@ from harness.container.process import argv
 from harness.container.runtime import RuntimeFailure
 from harness.errors import ConfigError, GuestError, HarnessError, UsageError
 from harness.guest.apparatus import Apparatus
-from harness.guest.guest import Guest
+from harness.guest.guest import Guest, GuestCommandError
 from harness.model.observations import Observation, Verdict
 from harness.model.scenarios import Expect, Scenario, Step
 from harness.scenarios.cell import armed, collect, setting_of
@@ -221,6 +221,9 @@ class Held:
         except GuestError as error:
             self.lost = error
             raise
+        except GuestCommandError as error:  # what is out of memory or processes serves nobody
+            self.lost = GuestError(str(error), self.guest.console())
+            raise self.lost from error
 
 
 @contextmanager

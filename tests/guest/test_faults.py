@@ -28,6 +28,7 @@ from harness.guest.apparatus import SLOTS
 from harness.laboratory import Laboratory
 from harness.model.observations import Observation, Verdict
 from harness.model.scenarios import ContainerSpec, Expect, Scenario, Step
+from harness.scenarios.sitting import Sitting
 
 pytestmark = pytest.mark.guest
 
@@ -237,6 +238,40 @@ def test_a_snapshot_that_was_cut_is_made_anew_and_one_that_is_gone_is_missed_by_
         assert said[1].endswith(f"its snapshot fails: {saved}/memory: No such file or directory")
     finally:
         apparatus.store.drop("snapshots", saved.name)
+
+
+KILL_STEP = r"""
+while :; do
+    for each in /proc/[0-9]*; do
+        case "$(tr '\0' ' ' <$each/cmdline)" in
+        "perl "*step.pl*" exec "*) kill -9 "${each#/proc/}" && exit ;;
+        esac
+    done
+    sleep 0.2
+done 2>&-
+"""
+
+
+def test_a_command_of_the_harness_that_is_killed_in_a_guest_costs_no_step_that_ended(
+    observe: Observe, laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, killers = Sitting.run, []
+
+    def killed(self: Sitting, step: Step, *words: object, **named: object) -> object:
+        if step.name == "sleeps":
+            killers.append(threading.Thread(target=self._guest.run, args=(KILL_STEP,)))
+            killers[0].start()
+        return run(self, step, *words, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Sitting, "run", killed)
+    steps = (sh("says", "echo said"), sh("sleeps", "sleep 1000", timeout=10.0))
+    scenario = Scenario(name="killed", file="f.yaml", line=1, images=(), steps=steps)
+    seen = observe(KERNEL, IMAGE, scenario)
+    killers[0].join(60)
+    assert seen.verdict is Verdict.DIED
+    assert " ended with status 137 in the guest latest" in seen.reason
+    assert [step.stdout for step in seen.steps] == ["said\n"]
+    assert observe(KERNEL, IMAGE, one_step("true")).verdict is Verdict.PASSED
 
 
 def test_a_qemu_killed_while_a_cell_is_collected_costs_no_step_that_ended(
