@@ -11,8 +11,9 @@ import gzip
 import lzma
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
 
 import zstandard
@@ -81,6 +82,13 @@ ON_DEMAND = (
 )
 """What a container host's kernel loads by itself when a program asks for it."""
 
+_LIMIT = 256 << 20
+"""Bytes of a module, unpacked; none of those above has a hundredth of it."""
+
+_CHUNK = 1 << 20
+_ZSTD_CHUNK = 256
+"""Of one byte zstandard makes up to 32 KiB, and it does not stop within what it is given."""
+
 _SUFFIX = re.compile(r"\.ko(\.xz|\.zst|\.gz)?$")
 _INFO = re.compile(rb"(?<=\0)(depends|alias)=([^\0]*)(?=\0)")
 
@@ -104,7 +112,7 @@ def read(path: Path) -> Module:
     """Read a module file: .ko, .ko.xz, .ko.zst or .ko.gz.
 
     Raises:
-        VerificationError: it is damaged.
+        VerificationError: it is damaged, or larger than any module.
     """
     try:
         content = _decompressed(path)
@@ -123,18 +131,39 @@ def read(path: Path) -> Module:
 
 
 def _decompressed(path: Path) -> bytes:
-    content = path.read_bytes()
-    if path.suffix == ".xz":
-        return lzma.decompress(content)
-    if path.suffix == ".zst":
-        decompressor = zstandard.ZstdDecompressor().decompressobj()
-        plain = decompressor.decompress(content)
-        if not decompressor.eof:
+    content = bytearray()
+    for piece in _pieces(path):
+        if len(content) + len(piece) > _LIMIT:
+            raise VerificationError(f"{path} is no kernel module: it passes {_LIMIT >> 20} MiB")
+        content += piece
+    return bytes(content)
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        if path.suffix == ".xz":
+            with lzma.open(file) as plain:
+                yield from _read(plain)
+        elif path.suffix == ".gz":
+            with gzip.open(file) as plain:
+                yield from _read(plain)
+        elif path.suffix == ".zst":
+            yield from _unzstd(file)
+        else:
+            yield from _read(file)
+
+
+def _read(file: BufferedIOBase) -> Iterator[bytes]:
+    while piece := file.read(_CHUNK):
+        yield piece
+
+
+def _unzstd(file: BufferedIOBase) -> Iterator[bytes]:
+    decompressor = zstandard.ZstdDecompressor().decompressobj()
+    while not decompressor.eof:
+        if not (packed := file.read(_ZSTD_CHUNK)):
             raise EOFError("it is cut short")
-        return plain
-    if path.suffix == ".gz":
-        return gzip.decompress(content)
-    return content
+        yield decompressor.decompress(packed)
 
 
 def resolve(tree: Path | None, wanted: Iterable[str]) -> list[Module]:

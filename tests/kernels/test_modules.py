@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import gzip
+import hashlib
+import lzma
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from harness.errors import VerificationError
+from harness.kernels import modules
+
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
+    ".ko": bytes,
+    ".ko.gz": gzip.compress,
+    ".ko.xz": lzma.compress,
+    ".ko.zst": zstandard.compress,
+}
+LIMIT = 1 << 20
+
+each_compression = pytest.mark.parametrize("suffix", COMPRESSIONS)
+
+
+@pytest.fixture(autouse=True)
+def limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(modules, "_LIMIT", LIMIT)
+
+
+def packed(tmp_path: Path, suffix: str, content: bytes) -> Path:
+    path = tmp_path / f"virtio-blk{suffix}"
+    path.write_bytes(COMPRESSIONS[suffix](content))
+    return path
+
+
+@each_compression
+def test_a_module_as_large_as_is_allowed_is_read(suffix: str, tmp_path: Path) -> None:
+    content = b"\0depends=a,b-c\0alias=x\0".ljust(LIMIT, b"\0")
+    found = modules.read(packed(tmp_path, suffix, content))
+    assert found == modules.Module("virtio_blk", content, ("a", "b_c"), ("x",))
+
+
+@each_compression
+def test_a_module_that_unpacks_to_more_is_refused_and_named(suffix: str, tmp_path: Path) -> None:
+    path = packed(tmp_path, suffix, bytes(LIMIT + 1))
+    with pytest.raises(VerificationError) as caught:
+        modules.read(path)
+    assert str(caught.value) == f"{path} is no kernel module: it passes 1 MiB"
+
+
+@each_compression
+def test_a_bomb_is_stopped_long_before_it_is_unpacked(suffix: str, tmp_path: Path) -> None:
+    bomb = packed(tmp_path, suffix, bytes(64 * LIMIT))
+    tracemalloc.start()
+    try:
+        with pytest.raises(VerificationError, match="it passes"):
+            modules.read(bomb)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 32 * LIMIT
+
+
+@pytest.mark.parametrize("suffix", [".ko.gz", ".ko.xz", ".ko.zst"])
+@pytest.mark.parametrize("kept", [0.01, 0.5, 0.999])
+def test_a_module_cut_short_is_refused_and_named(suffix: str, kept: float, tmp_path: Path) -> None:
+    path = packed(tmp_path, suffix, hashlib.shake_128(b"").digest(1 << 14))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * kept)])
+    with pytest.raises(VerificationError) as caught:
+        modules.read(path)
+    assert str(caught.value).startswith(f"{path} is no kernel module: ")
