@@ -175,16 +175,26 @@ def resolve(tree: Path | None, wanted: Iterable[str]) -> list[Module]:
     if tree is None:
         return []
     files = {name_of(path): path for path in tree.rglob("*.ko*") if _SUFFIX.search(path.name)}
-    resolved: dict[str, Module] = {}
-
-    def add(name: str) -> None:
-        if name in resolved or name not in files:
-            return
-        module = read(files.pop(name))
-        for dependency in module.after:
-            add(dependency)
-        resolved[name] = module
-
+    resolved: list[Module] = []
     for name in wanted:
-        add(name)
-    return list(resolved.values())
+        if name in files:
+            resolved += _with_dependencies(name, files)
+    return resolved
+
+
+def _with_dependencies(name: str, files: dict[str, Path]) -> Iterator[Module]:
+    """Read a module and what it depends on, depth first, and take all of it out of ``files``.
+
+    Without recursion: a chain may be longer than Python's stack.
+    """
+    module = read(files.pop(name))
+    waiting = [(module, iter(module.after))]
+    while waiting:
+        module, dependencies = waiting[-1]
+        needed = next((each for each in dependencies if each in files), None)
+        if needed is None:
+            waiting.pop()
+            yield module
+        else:
+            module = read(files.pop(needed))
+            waiting.append((module, iter(module.after)))

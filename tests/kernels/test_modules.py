@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import lzma
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -72,3 +73,31 @@ def test_a_module_cut_short_is_refused_and_named(suffix: str, kept: float, tmp_p
     with pytest.raises(VerificationError) as caught:
         modules.read(path)
     assert str(caught.value).startswith(f"{path} is no kernel module: ")
+
+
+def tree(tmp_path: Path, **depends: str) -> Path:
+    for name, others in depends.items():
+        (tmp_path / f"{name}.ko").write_bytes(f"\0depends={others}\0".encode())
+    return tmp_path
+
+
+def names(found: list[modules.Module]) -> list[str]:
+    return [module.name for module in found]
+
+
+def test_what_a_module_depends_on_comes_before_it_and_once(tmp_path: Path) -> None:
+    tree(tmp_path, a="b,builtin,c", b="d", c="e,d", d="", e="d", f="a,g", g="", spare="")
+    found = modules.resolve(tmp_path, ["c", "missing", "f", "a"])
+    assert names(found) == ["d", "e", "c", "b", "a", "g", "f"]
+
+
+def test_modules_that_depend_on_each_other_are_each_there_once(tmp_path: Path) -> None:
+    tree(tmp_path, a="b", b="a,c", c="c")
+    assert names(modules.resolve(tmp_path, ["a"])) == ["c", "b", "a"]
+
+
+def test_a_chain_of_dependencies_may_be_longer_than_pythons_stack(tmp_path: Path) -> None:
+    length = sys.getrecursionlimit() + 10
+    tree(tmp_path, **{f"m{number}": f"m{number + 1}" for number in range(length)})
+    found = modules.resolve(tmp_path, ["m0"])
+    assert names(found) == [f"m{number}" for number in reversed(range(length))]
