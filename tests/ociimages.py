@@ -51,6 +51,14 @@ def tar_of(*members: Member) -> bytes:
     return out.getvalue()
 
 
+def long_names(count: int) -> bytes:
+    """Return a tar of a file with many names, each of which tarfile reads within the one before."""
+    name = tarfile.TarInfo("long")
+    name.type, name.size = tarfile.GNUTYPE_LONGNAME, 1
+    block = name.tobuf(tarfile.GNU_FORMAT) + bytes(tarfile.BLOCKSIZE)
+    return block * count + tar_of(Member(name="a"))
+
+
 class Builder:
     """Writes OCI layouts, right and wrong ones."""
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from harness import oci, oci_layers, oci_layout
-from harness.errors import ImageError, UsageError
+from harness.errors import ImageError, UsageError, VerificationError
 from harness.kernels.layout import MODULES, VMLINUZ
 from harness.kernels.pick import BOOT, choose, is_wanted, without_usr
 from harness.model.hosts import Kernel, Lock, LockedPackage, OciSource
 from harness.model.images import ImageConfig
 from harness.oci_layout import Layout
 from harness.oci_limits import Limits
+from harness.packages import deb
 from harness.store import Store
 
 _KIND = "kernelimages"
@@ -105,7 +106,7 @@ def _extract(layout: Layout, into: Path) -> str:
         try:
             with tarfile.open(plain, mode="r:") as archive:
                 _apply(archive, tree, budget, f"image {layout.name}: layer {layer.number}")
-        except (tarfile.TarError, FileExistsError, NotADirectoryError, ValueError) as error:
+        except (*deb.DAMAGED, VerificationError) as error:
             raise ImageError(f"image {layout.name}: layer {layer.number}: {error}") from error
     plain.unlink()
     try:
@@ -126,18 +127,20 @@ class _Budget:
 def _apply(archive: tarfile.TarFile, tree: Path, budget: _Budget, what: str) -> None:
     """Lay one layer over the tree: whiteouts first, since they mean the layers below only."""
     members = []
-    for member in archive:
+    for member in deb.members(archive):
         budget.members += 1
         if budget.members > _MEMBERS:
             raise ImageError(f"{what}: more than {_MEMBERS} files")
         members.append((_plain(member.name, what), member))
-    for path, _member in members:
-        _remove(path, tree)
     for path, member in members:
-        if not member.isdir() and path.is_relative_to(MODULES):
-            _clear(tree / path)
-        if is_wanted(path) and not path.name.startswith(_WHITEOUT):
-            _place(archive, path, member, tree, budget, what)
+        with deb.blamed(member):
+            _remove(path, tree)
+    for path, member in members:
+        with deb.blamed(member):
+            if not member.isdir() and path.is_relative_to(MODULES):
+                _clear(tree / path)
+            if is_wanted(path) and not path.name.startswith(_WHITEOUT):
+                _place(archive, path, member, tree, budget, what)
 
 
 def _plain(name: str, what: str) -> PurePosixPath:

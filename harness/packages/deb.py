@@ -35,8 +35,15 @@ def merged_usr(path: PurePosixPath) -> PurePosixPath:
     return PurePosixPath("usr") / path if path.parts and path.parts[0] in _MERGED else path
 
 
-DAMAGED = (tarfile.TarError, EOFError, zlib.error, ValueError, OverflowError)
-"""What reading a damaged tar ends with; the last two of sizes and names that cannot be."""
+DAMAGED = (
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    ValueError,
+    OverflowError,
+    RecursionError,
+)
+"""What reading a damaged tar ends with; the last three of sizes and names that cannot be."""
 
 _IMPOSSIBLE = {
     errno.EEXIST,
@@ -82,13 +89,35 @@ def unpack_tar(archive: tarfile.TarFile, into: Path, *, move: Move, keep: Keep) 
     Raises:
         VerificationError: it reaches outside of ``into``, or says what no file system can hold.
     """
-    for member in archive:
-        try:
+    for member in members(archive):
+        with blamed(member):
             _unpack_member(archive, member, into, move, keep)
-        except OSError as error:
-            if error.errno not in _IMPOSSIBLE:
-                raise
-            raise VerificationError(f"{member.name!r}: {error.strerror}") from error
+
+
+def members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield a tar's members as it does, but end as :data:`DAMAGED` has it at a size below zero."""
+    try:
+        yield from archive
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise tarfile.ReadError("a member begins before the file") from error
+
+
+@contextmanager
+def blamed(member: tarfile.TarInfo) -> Iterator[None]:
+    """Blame a member of a tar for what the file system refuses on its account.
+
+    Raises:
+        VerificationError: it says what no file system can hold; the text names it.
+        OSError: it is not the member's fault: the disk is full, for one.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _IMPOSSIBLE:
+            raise
+        raise VerificationError(f"{member.name!r}: {error.strerror}") from error
 
 
 @contextmanager

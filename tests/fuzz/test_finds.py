@@ -6,13 +6,16 @@ import io
 import tarfile
 
 import pytest
+import zstandard
 from fuzz.targets import FILE, INSPECT, MODULE, PACKAGES, PRIMARY, RELEASE, TARGETS, a_tar, an_ar
+from ociimages import Member, long_names, tar_of
 
 from harness.errors import HarnessError, VerificationError
 from harness.homes import expanded
 from harness.scenarios.imports.from_inspect import from_inspect
 from harness.trace.abinote import HEAD, asked_for
 
+NEGATIVE = tar_of(Member(name="a", headers=(("size", "-5000"),)))
 FINDS = {
     "a version that is none": ("apt-index", PACKAGES.replace(b"6.1.2-1", b"6 1/2")),
     "a size that is no number": ("apt-index", PACKAGES.replace(b"Size: 100", b"Size: a lot")),
@@ -25,6 +28,8 @@ FINDS = {
     "a torn zstd": ("module-zst", b"(\xb5/\xfd"),
     "an ar of a wrong magic": ("deb", an_ar(a_tar()).replace(b"`\n", b"??")),
     "an ar that is cut in its header": ("deb", an_ar(a_tar())[:30]),
+    "a size below zero": ("deb", an_ar(zstandard.compress(NEGATIVE), b"data.tar.zst")),
+    "long names in each other": ("tar", long_names(1000)),
 }
 
 

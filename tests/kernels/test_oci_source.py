@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from aptarchive import bzimage
-from ociimages import Builder, Member, Registry, running_registry, tar_of
+from ociimages import Builder, Member, Registry, long_names, running_registry, tar_of
 
 from harness.errors import ConfigError, ImageError, UnavailableError
 from harness.kernels import catalog, oci_source, sources
@@ -67,6 +67,11 @@ def kernel_layer(modules: str = MODULES) -> bytes:
         Member(name=f"{modules}/kernel/gone/a.ko", content=b"a"),
         Member(name=f"{modules}/build", kind=tarfile.SYMTYPE, link="/usr/src"),
     )
+
+
+def sized(size: str) -> bytes:
+    """A file of a size that cannot be."""
+    return tar_of(Member(name=f"{MODULES}/a.ko", headers=(("size", size),)))
 
 
 def modules_of(kernel: Kernel) -> dict[str, bytes]:
@@ -164,6 +169,17 @@ def test_a_kernel_with_everything_built_in_needs_no_modules(
             "layer 1",
         ),
         ([b"no tar at all" * 100], "layer 1"),
+        (
+            [kernel_layer(), tar_of(Member(name=f"{MODULES}/{'a' * 300}.ko"))],
+            r"layer 2: 'lib/modules/.*a\.ko': File name too long",
+        ),
+        (
+            [kernel_layer(), tar_of(Member(name=f"{MODULES}/{'a' * 300}/.wh.b"))],
+            r"layer 2: 'lib/modules/.*\.wh\.b': File name too long",
+        ),
+        ([sized("9" * 30)], "layer 1: cannot fit 'int'"),
+        ([sized("-5000")], "layer 1: a member begins before the file"),
+        ([long_names(1000)], "layer 1: maximum recursion depth exceeded"),
     ],
 )
 def test_what_is_no_kernel_image_is_said_in_a_line(
