@@ -1,13 +1,23 @@
 """The JSON of OCI images as pydantic models (image-spec v1.1).
 
 It comes from outside: bounded before it is parsed, and every problem is an :class:`ImageError`.
+Of what repeats only the first problem is looked for, since only the first is told: an error for
+each of a million wrong elements would take a gigabyte.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 
 from harness.errors import ImageError
 
@@ -20,6 +30,20 @@ LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Model = TypeVar("Model", bound=BaseModel)
+
+_TEXTS = TypeAdapter(dict[str, str], config=ConfigDict(strict=True))
+
+
+def _texts(fields: dict[str, Any]) -> dict[str, str]:
+    for name, value in fields.items():
+        if not isinstance(value, str):
+            _TEXTS.validate_python({name: value})
+    return fields
+
+
+_Texts = Annotated[dict[str, Any], AfterValidator(_texts)]
+"""FailFast would do, but knows no dictionaries before pydantic 2.13."""
+_Words = Annotated[list[str] | None, FailFast()]
 
 
 class Form(BaseModel):
@@ -43,7 +67,7 @@ class Descriptor(Form):
     digest: Digest
     size: int = Field(ge=0, le=1 << 40)
     platform: Platform | None = None
-    annotations: dict[str, str] | None = None
+    annotations: _Texts | None = None
 
 
 class Manifest(Form):
@@ -51,14 +75,14 @@ class Manifest(Form):
 
     media_type: str = Field(alias="mediaType", default="")
     config: Descriptor
-    layers: tuple[Descriptor, ...] = Field(strict=False)
+    layers: Annotated[tuple[Descriptor, ...], FailFast()] = Field(strict=False)
 
 
 class Index(Form):
     """An image index, of OCI's kind or Docker's manifest list."""
 
     media_type: str = Field(alias="mediaType", default="")
-    manifests: tuple[Descriptor, ...] = Field(strict=False)
+    manifests: Annotated[tuple[Descriptor, ...], FailFast()] = Field(strict=False)
 
 
 class Shape(Form):
@@ -72,9 +96,9 @@ class Shape(Form):
 class RunForm(Form):
     """How to run the image, as its config says."""
 
-    entrypoint: list[str] | None = Field(alias="Entrypoint", default=None)
-    cmd: list[str] | None = Field(alias="Cmd", default=None)
-    env: list[str] | None = Field(alias="Env", default=None)
+    entrypoint: _Words = Field(alias="Entrypoint", default=None)
+    cmd: _Words = Field(alias="Cmd", default=None)
+    env: _Words = Field(alias="Env", default=None)
     user: str | None = Field(alias="User", default=None)
     workdir: str | None = Field(alias="WorkingDir", default=None)
     volumes: dict[str, Any] | None = Field(alias="Volumes", default=None)
@@ -84,7 +108,7 @@ class RunForm(Form):
 class RootFs(Form):
     """The layers' tars, the lowest first."""
 
-    diff_ids: list[Digest]
+    diff_ids: Annotated[list[Digest], FailFast()]
 
 
 class Config(Form):
