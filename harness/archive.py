@@ -33,7 +33,8 @@ KINDS = ("kernels", "tools", "layouts", "disks")
 """What travels. What a guest of this machine left (snapshots, surveys) is another machine's."""
 
 _MANIFEST = "manifest.json"
-_MANIFEST_LIMIT = 256 << 20
+_MANIFEST_LIMIT = 16 << 20
+"""Bytes; a file takes some 200, and a kernel of 1,000 modules 0.2 MiB."""
 _MEMBER = re.compile(r"files/([0-9a-f]{64})")
 _CHUNK = 1 << 20
 _LEVEL = 6

@@ -1,11 +1,14 @@
-"""What an archive's manifest looks like: outside data, so nothing of it is believed."""
+"""What an archive's manifest looks like: outside data, so nothing of it is believed.
+
+Only the first wrong element is looked for, since only the first is told.
+"""
 
 from __future__ import annotations
 
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, model_validator
 
 from harness.store import RECORD
 
@@ -54,9 +57,9 @@ class EntryForm(_Form):
     kind: Literal["kernels", "tools", "layouts", "disks"]
     key: str
     label: str
-    directories: tuple[DirectoryForm, ...] = ()
-    files: tuple[FileForm, ...] = ()
-    links: tuple[LinkForm, ...] = ()
+    directories: Annotated[tuple[DirectoryForm, ...], FailFast()] = ()
+    files: Annotated[tuple[FileForm, ...], FailFast()] = ()
+    links: Annotated[tuple[LinkForm, ...], FailFast()] = ()
 
     @model_validator(mode="after")
     def _tree(self) -> Self:
@@ -81,4 +84,4 @@ class Manifest(_Form):
 
     format: Literal[1]
     made: float
-    entries: tuple[EntryForm, ...]
+    entries: Annotated[tuple[EntryForm, ...], FailFast()]

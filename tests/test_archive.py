@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 import zstandard
+from pydantic import ValidationError
 
 from harness import archive
+from harness.archive_forms import Manifest
 from harness.errors import HarnessError, StoreError, VerificationError
 from harness.store import RECORD, Store
 
@@ -209,6 +211,33 @@ def test_a_forged_archive_is_refused_and_nothing_lies_outside_the_store(
     refused(store, content, why)
     assert list(tmp_path.iterdir()) == [store.root]
     assert list(tmp_path.rglob("*evil*")) == []
+
+
+def test_a_manifest_larger_than_any_stores_is_not_read(store: Store) -> None:
+    manifest = tarfile.TarInfo("manifest.json")
+    manifest.size = (16 << 20) + 1
+    content = zstandard.compress(manifest.tobuf())
+    refused(store, content, r"manifest\.json is larger than any store's")
+
+
+ENTRY = {"kind": "tools", "key": "a", "label": ""}
+
+
+@pytest.mark.parametrize(
+    ("entries", "place"),
+    [
+        ([ENTRY, *[{"key": "b"}] * 50], ("entries", 1)),
+        ([{**ENTRY, "directories": [{}] * 50}], ("entries", 0, "directories", 0)),
+        ([{**ENTRY, "files": [{}] * 50}], ("entries", 0, "files", 0)),
+        ([{**ENTRY, "links": [{}] * 50}], ("entries", 0, "links", 0)),
+    ],
+)
+def test_of_many_wrong_elements_only_the_first_is_looked_at(
+    entries: list[dict[str, Any]], place: tuple[str | int, ...]
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Manifest.model_validate({"format": 1, "made": 0, "entries": entries})
+    assert {error["loc"][:-1] for error in caught.value.errors()} == {place}
 
 
 def test_a_key_that_leaves_the_store_is_refused(store: Store) -> None:
