@@ -38,18 +38,18 @@ def compare(one: str, other: str) -> int:
     anything else).
     """
     for left, right in zip_longest(_PARTS.findall(one), _PARTS.findall(other), fillvalue=""):
-        if left == right:
-            continue
         ranks = _rank(left), _rank(right)
         if ranks[0] != ranks[1]:
             return 1 if ranks[0] > ranks[1] else -1
-        newer = int(left) > int(right) if left.isdigit() else left > right
-        if not left.isdigit() or int(left) != int(right):
-            return 1 if newer else -1
     return 0
 
 
-def _rank(part: str) -> int:
+def _rank(part: str) -> tuple[int, int, str]:
+    """Return what parts are ordered by: their kind, and within it numbers by size, words as text.
+
+    Numbers stay text, since Python makes no int of more than 4,300 digits.
+    """
     if part.isdigit():
-        return 4
-    return {"~": 0, "": 1, "^": 2}.get(part, 3)
+        digits = part.lstrip("0")
+        return 4, len(digits), digits
+    return {"~": 0, "": 1, "^": 2}.get(part, 3), 0, part

@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath
 import createrepo_c
 import pytest
 from aptarchive import Server, Signer, command
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rpmrepository import Repository, flip, require_programs, sign_package
 
 from harness.errors import HarnessError, ToolError, UnavailableError, VerificationError
@@ -58,6 +60,23 @@ def test_versions_are_ordered_as_rpm_orders_them() -> None:
     calls = "".join(f'print(rpm.vercmp("{one}", "{other}") .. " ")' for one, other in pairs)
     told = command("rpm", "--eval", f"%{{lua:{calls}}}").split()
     assert [compare(one, other) for one, other in pairs] == [int(word) for word in told]
+
+
+NUMBERS = st.from_regex(r"0{0,3}[0-9]{1,25}", fullmatch=True)
+
+
+@settings(deadline=None)
+@given(NUMBERS, NUMBERS)
+def test_numbers_are_ordered_by_what_they_count(one: str, other: str) -> None:
+    assert compare(one, other) == (int(one) > int(other)) - (int(one) < int(other))
+    assert compare(one, f"00{one}") == 0
+
+
+def test_numbers_may_be_longer_than_python_makes_ints_of() -> None:
+    low, high = "1" * 5000, "2" * 5000
+    assert (compare(low, high), compare(high, low), compare(low, f"0{low}")) == (-1, 1, 0)
+    assert (compare("9", low), compare(low, "9")) == (-1, 1)
+    assert Evr(0, low, "1") < Evr(0, high, "1")
 
 
 def test_an_epoch_goes_before_everything() -> None:
