@@ -29,8 +29,8 @@ class Rule(NamedTuple):
 
 RULES = (
     Rule(
-        "kernel builds",
-        r"#\d+(?:-\S+)? SMP\b[^\n(]*?(?:\(\d{4}-\d\d-\d\d\)"
+        "kernel builds",  # uname(2) has at most 64 characters for one
+        r"#\d+(?:-\S{1,80})? SMP\b[^\n(]{0,120}?(?:\(\d{4}-\d\d-\d\d\)"
         r"|[A-Z][a-z]{2} [A-Z][a-z]{2} +\d+ [\d:]{8} \w+ \d{4})",
         "<build>",
     ),
@@ -87,8 +87,8 @@ _DAY = re.compile(r"([A-Z][a-z]{2}) +(\d{1,2})\b|\b(\d{1,2}) ([A-Z][a-z]{2})\b")
 _YEAR = re.compile(r"\b\d{4}\b")
 
 _OF_LOAD = re.compile(
-    r"hrtimer: interrupt took|perf: interrupt took too long|clocksource: .*(?:unstable|skew)"
-    r"|sched: DL replenish lagged"
+    r"hrtimer: interrupt took|perf: interrupt took too long|sched: DL replenish lagged"
+    r"|^(?>.*?clocksource: ).*(?:unstable|skew)"
 )
 """Kernel messages of a guest whose processor was kept waiting, whatever runs in it."""
 
