@@ -129,11 +129,13 @@ def validate(document: Document, model: type[Model]) -> Model:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        found = [document.error(keys, said) for keys, said in problems(data, model, error)]
-    first, *others = sorted(found, key=lambda problem: problem.line or 0)
-    text = first.problem + "".join(f"\n{other}" for other in others[: _PROBLEMS_SHOWN - 1])
-    if len(others) >= _PROBLEMS_SHOWN:
-        text += f"\n... and {len(others) - _PROBLEMS_SHOWN + 1} more"
+        found = sorted(
+            problems(data, model, error), key=lambda problem: document.line_of(*problem[0])
+        )
+    first, *others = (document.error(keys, told()) for keys, told in found[:_PROBLEMS_SHOWN])
+    text = first.problem + "".join(f"\n{other}" for other in others)
+    if len(found) > _PROBLEMS_SHOWN:
+        text += f"\n... and {len(found) - _PROBLEMS_SHOWN} more"
     raise ConfigError(document.path, first.line, text)
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
-from typing import Annotated, Any, get_args, get_origin
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Key = str | int
 
@@ -97,38 +101,59 @@ _LIMITS = {
 
 def problems(
     data: object, model: type[BaseModel], error: ValidationError
-) -> Iterator[tuple[tuple[Key, ...], str]]:
-    """Yield where in ``data`` something is wrong, and what, in this project's words.
+) -> Iterator[tuple[tuple[Key, ...], Callable[[], str]]]:
+    """Yield where in ``data`` something is wrong, and what tells it in this project's words.
 
-    One problem for each place: a union's branches complain each, and are joined by "or".
+    One problem for each place: a union's branches complain each, and are joined by "or". There may
+    be a hundred thousand, of which few are told: only what is called for is put into words.
     """
-    places: dict[tuple[Key, ...], list[str]] = {}
+    places: dict[tuple[Key, ...], list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         keys = _place(data, detail["loc"])
-        if detail["type"] == "extra_forbidden":
-            known = sorted(_keys_at(model, detail["loc"][:-1]))
-            said = f"unknown key; {did_you_mean(str(keys[-1]), known)}".rstrip("; ")
-        elif detail["type"] == "missing":
+        if detail["type"] == "missing":
             keys = (*keys, str(detail["loc"][-1]))
-            said = "is required"
-        elif detail["type"] in _EXPECTED:
-            said = f"expected {_EXPECTED[detail['type']]}"
-        elif detail["type"] in _LIMITS:
-            said = f"expected {_LIMITS[detail['type']].format(**detail['ctx'])}"
-        elif detail["type"] in ("literal_error", "enum"):
-            said = f"expected {detail['ctx']['expected']}"
-        else:
-            said = detail["msg"].removeprefix("Value error, ")
-        sayings = places.setdefault(keys, [])
-        if said not in sayings:
-            sayings.append(said)
-    for keys, sayings in places.items():
-        if any(other[: len(keys)] == keys and other != keys for other in places):
-            continue  # a branch of a union that did not fit at all; the nearer problem is told
-        text = " or ".join([sayings[0], *(said.removeprefix("expected ") for said in sayings[1:])])
-        if text.startswith("expected "):
-            text += f", got {_shown(data, keys)}"
-        yield keys, text
+        places.setdefault(keys, []).append(detail)
+    above = _above(places)
+    for keys, details in places.items():
+        # Above another: a branch of a union that did not fit at all; the nearer problem is told.
+        if keys not in above:
+            yield keys, partial(_told, data, model, keys, details)
+
+
+def _above(places: Iterable[tuple[Key, ...]]) -> set[tuple[Key, ...]]:
+    """Return every place that one of ``places`` is inside of."""
+    found: set[tuple[Key, ...]] = set()
+    for keys in places:
+        for length in range(len(keys) - 1, -1, -1):
+            if keys[:length] in found:
+                break
+            found.add(keys[:length])
+    return found
+
+
+def _told(
+    data: object, model: type[BaseModel], keys: tuple[Key, ...], details: Iterable[ErrorDetails]
+) -> str:
+    first, *others = dict.fromkeys(_said(model, keys, detail) for detail in details)
+    text = " or ".join([first, *(said.removeprefix("expected ") for said in others)])
+    if text.startswith("expected "):
+        text += f", got {_shown(data, keys)}"
+    return text
+
+
+def _said(model: type[BaseModel], keys: tuple[Key, ...], detail: ErrorDetails) -> str:
+    if detail["type"] == "extra_forbidden":
+        known = sorted(_keys_at(model, detail["loc"][:-1]))
+        return f"unknown key; {did_you_mean(str(keys[-1]), known)}".rstrip("; ")
+    if detail["type"] == "missing":
+        return "is required"
+    if detail["type"] in _EXPECTED:
+        return f"expected {_EXPECTED[detail['type']]}"
+    if detail["type"] in _LIMITS:
+        return f"expected {_LIMITS[detail['type']].format(**detail['ctx'])}"
+    if detail["type"] in ("literal_error", "enum"):
+        return f"expected {detail['ctx']['expected']}"
+    return detail["msg"].removeprefix("Value error, ")
 
 
 def _place(data: object, loc: tuple[Key, ...]) -> tuple[Key, ...]:

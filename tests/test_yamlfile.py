@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
-from harness import yamlfile
+from harness import yamlfile, yamlvalues
 from harness.errors import ConfigError
 
 
@@ -124,6 +124,24 @@ def test_several_problems_are_told_in_the_files_order() -> None:
 def test_many_problems_are_cut_short() -> None:
     text = "kernels:\n" + "".join(f"  k{n}: {{memory: x}}\n" for n in range(30))
     assert refused(text).endswith("... and 20 more")
+
+
+def test_of_very_many_problems_only_those_told_are_looked_into(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words: list[str] = []
+
+    def guess(word: str, known: list[str]) -> str:
+        words.append(word)
+        return known[0]
+
+    monkeypatch.setattr(yamlvalues, "did_you_mean", guess)
+    data = {"kernels": {f"k{n}": {"memory": "x", "rnu": 1} for n in range(10_000)}}
+    started = time.process_time()
+    with pytest.raises(ConfigError, match=r"\.\.\. and 19990 more"):
+        yamlfile.validate(yamlfile.Document(Path("file.yaml"), data, {}), File)
+    assert time.process_time() - started < 10  # a thirtieth is usual
+    assert len(words) == 5
 
 
 def test_a_small_file_that_means_an_enormous_one_is_refused_in_little_time() -> None:
