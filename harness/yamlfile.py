@@ -163,7 +163,7 @@ class _Reader:
 
     def _mapping(self, node: MappingNode, keys: tuple[Key, ...]) -> dict[str, Any]:
         data: dict[str, Any] = {}
-        merged: dict[str, Any] = {}
+        extras: list[dict[str, Any]] = []
         seen: dict[str, int] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
@@ -175,12 +175,14 @@ class _Reader:
                 raise ConfigError(self.path, line, problem)
             seen[key] = line
             if _is(key_node, "merge"):
-                for extra in self._merged(value_node, keys):
-                    merged = {**extra, **merged}
+                extras += self._merged(value_node, keys)
                 continue
             self.lines[(*keys, key)] = line
             data[key] = self.value(value_node, (*keys, key))
-        return {**merged, **data}
+        whole: dict[str, Any] = {}
+        for extra in (*reversed(extras), data):  # of several values the first mapping's stands
+            whole.update(extra)
+        return whole
 
     def _merged(self, node: Node, keys: tuple[Key, ...]) -> Iterator[dict[str, Any]]:
         for part in node.value if isinstance(node, SequenceNode) else [node]:
