@@ -7,6 +7,7 @@ numbers remember their text for the same reason (:data:`harness.yamlvalues.Text`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -46,6 +47,7 @@ and again, and to scan them takes longer than all else that is done with them. S
 once, and there may be thousands of them."""
 
 _PROBLEMS_SHOWN = 10
+_LONE = re.compile("[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -76,7 +78,8 @@ def load(path: Path, *, once: bool = False) -> Document:
     """Read a YAML file that holds one document; ``once``: nothing of it is kept for the next time.
 
     Raises:
-        ConfigError: it cannot be read, is not YAML, holds a duplicate key, or is too large.
+        ConfigError: it cannot be read, is not YAML, holds a duplicate key or text that UTF-8
+            cannot hold, or is too large.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -169,7 +172,7 @@ class _Reader:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, ScalarNode):
                 raise ConfigError(self.path, line, "a key must be plain text")
-            key = str(key_node.value)
+            key = self._text(key_node)
             if key in seen:
                 problem = f"duplicate key {key!r}: it is already on line {seen[key]}"
                 raise ConfigError(self.path, line, problem)
@@ -194,8 +197,18 @@ class _Reader:
                 raise ConfigError(self.path, part.start_mark.line + 1, "'<<' is nested too deeply")
             yield self._mapping(part, keys)
 
-    def _scalar(self, node: Node) -> Any:
+    def _text(self, node: Node) -> str:
         text = str(node.value)
+        if text.isascii():
+            return text
+        lone = _LONE.search(text)
+        if lone:
+            problem = f"text that UTF-8 cannot hold: {lone[0]!a} is half a character"
+            raise ConfigError(self.path, node.start_mark.line + 1, problem)
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")  # JSON writes both halves
+
+    def _scalar(self, node: Node) -> Any:
+        text = self._text(node)
         if _is(node, "null"):
             return None
         if _is(node, "bool"):

@@ -55,6 +55,10 @@ def test_scalars_follow_yaml_1_2() -> None:
     assert data[8:] == [1.5, float("inf"), "2020-01-01", "12:30"]
 
 
+def test_a_character_in_the_two_halves_that_json_writes_is_one() -> None:
+    assert read(r'{"\ud83d\ude00": "é\ud83d\ude00"}').data == {"😀": "é😀"}
+
+
 def test_lines_are_known_for_keys_items_and_what_is_missing() -> None:
     document = read("# a\nkernels:\n  a:\n    run:\n      - one\n      - two\n")
     assert document.line_of("kernels", "a", "run", 1) == 6
@@ -97,6 +101,11 @@ def test_the_time_to_merge_mappings_grows_with_their_number_alone() -> None:
         ("a: 1\nb: \x01\n", "file.yaml:2: not valid YAML: special characters"),
         ("? [a, b]\n: c\n", "file.yaml:1: a key must be plain text"),
         ("a:\n  <<: text\n", "file.yaml:2: '<<' takes a mapping"),
+        (
+            'a: 1\nb: ["\\uD800"]\n',
+            "file.yaml:2: text that UTF-8 cannot hold: '\\ud800' is half a character",
+        ),
+        ('a: 1\n"x\\uDC80": 1\n', "file.yaml:2: text that UTF-8 cannot hold: '\\udc80'"),
         ("a: 1\nb: 2\na: 3\n", "file.yaml:3: duplicate key 'a': it is already on line 1"),
     ],
 )
