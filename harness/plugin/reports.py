@@ -5,7 +5,8 @@ A cell's observation travels on its pytest report, so that a controller of xdist
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import traceback
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,6 +138,7 @@ class Gathered:
         """What keeps the run out of the history."""
         self.left = 0
         """Cells that the run was to have and has not."""
+        self._traceback = ""
         self._stopped = False
         self.compared = Compared(config.stash.get(SESSION, None))
         self._own = settings.OPENED in config.stash
@@ -174,11 +176,15 @@ class Gathered:
         if run is not None:
             self._recording(lambda: run.write_meta(self._meta(run)))
 
-    def _recording(self, write: Any) -> None:
+    def _recording(self, write: Callable[[], object]) -> None:
+        """Do a part of what ends a session; what goes wrong in it costs no other part."""
         try:
             write()
         except HarnessError as error:
             self.problem = str(error)
+        except Exception as error:  # a mistake of a report's must not cost the run's end
+            self.problem = f"{type(error).__name__}: {error}, a mistake of the harness's own"
+            self._traceback = traceback.format_exc()
 
     def _run(self) -> RunDir | None:
         if self._own:
@@ -243,6 +249,7 @@ class Gathered:
         run = self._run()
         if self.problem:
             reporter.write_line(f"not wholly recorded: {self.problem}")
+            reporter.write(self._traceback)
         elif run is not None:
             reporter.write_line(f"recorded in {run.path}; for a browser: report.html")
         if self.left:
@@ -250,6 +257,10 @@ class Gathered:
             reporter.write_line(f"{cells} missing: `pytest --resume` continues this run")
         if self.forgotten:
             reporter.write_line(f"not in the history: {self.forgotten}")
+
+    def _remember(self, run: RunDir, meta: RunMeta) -> None:
+        self.left = len(resuming.left(run, meta))
+        self.forgotten = remember(run.path)
 
     def finish(self, session: pytest.Session) -> None:
         """Compare, turn the exit status where that is due, and write run.json for the last time."""
@@ -268,8 +279,7 @@ class Gathered:
         meta = self._meta(run)
         self._recording(lambda: run.finish(meta, matrix.counts, int(session.exitstatus)))
         self._recording(run.announce)
-        self.left = len(resuming.left(run, meta))
-        self.forgotten = remember(run.path)
+        self._recording(lambda: self._remember(run, meta))
         self._recording(lambda: write_reports(run.path, self.config.getoption("report")))
         if self.problem and int(session.exitstatus) == int(pytest.ExitCode.OK):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -123,6 +123,35 @@ def pytest_terminal_summary(terminalreporter):
     result.stdout.fnmatch_lines(["*one*", "*two*", "*recorded in *"])
 
 
+@pytest.mark.parametrize("part", ["Compared.conclude", "write_reports", "remember"])
+def test_a_mistake_in_what_ends_a_session_costs_neither_run_nor_matrix_nor_others_reports(
+    run: Run, scenarios: Write, pytester: pytest.Pytester, scripted: None, part: str
+) -> None:
+    scenarios("passes")
+    with (pytester.path / "conftest.py").open("a") as conftest:
+        conftest.write(f"""
+import harness.plugin.reports as reports
+
+def mistaken(*words):
+    return {{}}["nothing"]
+
+reports.{part} = mistaken
+""")
+    result = run("--junitxml=out.xml")
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        [
+            "*debian-trixie*passes*passed*",
+            "not wholly recorded: KeyError: 'nothing', a mistake of the harness's own",
+            "*, in mistaken",
+        ]
+    )
+    assert (pytester.path / "out.xml").exists()
+    [reference] = find_runs(results(pytester))
+    assert load_run(reference.path).meta.finished
+
+
 def test_a_kernel_that_cannot_be_had_turns_the_exit_status(
     run: Run, scenarios: Write, scripted: None
 ) -> None:
