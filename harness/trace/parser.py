@@ -12,7 +12,8 @@ and those of the programs of :mod:`harness.trace.bpf` say the same in other word
 A process may call itself, or run a program called, what looks like lines of a trace. Names have
 15 bytes, too few for a line, and a program's path is read up to the event's own end; so records
 are matched over line ends, each with enough text behind it that how the text was cut into
-chunks never matters.
+chunks never matters. A path that holds such an end, with the pid that its process will have, does
+pass for records: a container can falsify what is recorded of itself.
 """
 
 from __future__ import annotations
