@@ -183,7 +183,8 @@ def test_a_child_in_the_background_does_not_hold_its_step(bench: Bench) -> None:
 
 def test_a_service_is_ready_when_its_probe_is_and_its_end_is_kept(bench: Bench) -> None:
     shared = bench.settings(ContainerSpec())
-    script = f"echo up; {BUSYBOX} touch /ready; {BUSYBOX} sleep 20; exit 9"
+    waits = f"while ! {BUSYBOX} test -e /end; do {BUSYBOX} sleep 0.2; done"
+    script = f"echo up; {BUSYBOX} touch /ready; {waits}; exit 9"
     with bench.container(BUSYBOX, "sh", "-c", script) as box:
         pid = box.start(limit=LIMIT)
         ready = to_oci(shared, [BUSYBOX, "test", "-e", "/ready"])
@@ -192,7 +193,8 @@ def test_a_service_is_ready_when_its_probe_is_and_its_end_is_kept(bench: Bench) 
         assert probes
         assert pid not in probes
         assert box.service_output() == (b"up\n", b"")
-        never, _, _ = box.wait_ready(to_oci(shared, [BUSYBOX, "false"]), limit=LIMIT)
+        ends = f"{BUSYBOX} touch /end; {BUSYBOX} false"
+        never, _, _ = box.wait_ready(to_oci(shared, [BUSYBOX, "sh", "-c", ends]), limit=LIMIT)
         assert never == "ended"
         ended = box.service_outcome()
     assert ended is not None

@@ -29,7 +29,7 @@ def test_nothing_is_lost_on_the_way_to_a_restored_guest_under_stress(
 def test_a_server_that_ends_while_it_waits_for_a_host_is_replaced(
     laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guests, "HANG_UP", 4.0)
+    monkeypatch.setattr(guests, "HANG_UP", 7.0)
     ready = laboratory.ready(laboratory.assembly.entry("5.10"))
     with laboratory.assembly.apparatus.booted(ready.machine) as guest:
         before = guest.run("pidof dropbear").stdout.split()

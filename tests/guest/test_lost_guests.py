@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from guest.conftest import Observe, one_step
 
 from harness.container import runtime
+from harness.container.runtime import Container, Outcome
 from harness.guest.guest import Guest
 from harness.laboratory import Laboratory
 from harness.model.observations import Observation, Verdict
@@ -39,31 +41,31 @@ def test_a_step_that_never_ends_times_out_and_the_next_cell_passes(observe: Obse
 
 
 def sent_in_a_step(
-    observe: Observe, laboratory: Laboratory, console: Path, number: signal.Signals
+    observe: Observe,
+    laboratory: Laboratory,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
 ) -> Observation:
-    """Send QEMU a signal while a step runs, and return what was seen."""
-    observe(KERNEL, IMAGE, one_step("true"))  # all is prepared: from here on one QEMU runs
-    keeper = laboratory.assembly.apparatus.keeper
-    stop = threading.Event()
+    """Send QEMU a signal a second after a step began, and return what was seen."""
+    observe(KERNEL, IMAGE, one_step("true"))  # what is prepared in guests is there from now on
+    run, senders = Container.run, []
 
     def send() -> None:
-        while not stop.wait(0.05):
-            for running in keeper.running():
-                # Only once the container's step is under way: the console is quiet before.
-                if console.exists() and running.pid:
-                    if not stop.wait(4):
-                        os.kill(qemu_of(running.pid), number)
-                    return
+        [running] = laboratory.assembly.apparatus.keeper.running()
+        os.kill(qemu_of(running.pid), number)
 
-    sender = threading.Thread(target=send)
-    sender.start()
-    try:
-        step = Step(run=("sleep", "100"), timeout=2.0 if number == signal.SIGSTOP else 60.0)
-        scenario = Scenario(name="sleeps", file="f.yaml", line=1, images=(), steps=(step,))
-        return observe(KERNEL, IMAGE, scenario)
-    finally:
-        stop.set()
-        sender.join()
+    def sent(self: Container, **words: Any) -> Outcome:
+        senders.append(threading.Timer(1.0, send))
+        senders[0].start()
+        return run(self, **words)
+
+    monkeypatch.setattr(Container, "run", sent)
+    step = Step(run=("sleep", "100"), timeout=2.0 if number == signal.SIGSTOP else 60.0)
+    scenario = Scenario(name="sleeps", file="f.yaml", line=1, images=(), steps=(step,))
+    seen = observe(KERNEL, IMAGE, scenario)
+    senders[0].join()
+    monkeypatch.setattr(Container, "run", run)
+    return seen
 
 
 @pytest.mark.parametrize(
@@ -74,14 +76,13 @@ def sent_in_a_step(
 def test_a_qemu_that_is_lost_in_a_step_is_noticed_and_the_next_cell_passes(
     observe: Observe,
     laboratory: Laboratory,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     number: signal.Signals,
     said: str,
     seconds: float,
 ) -> None:
     monkeypatch.setattr(runtime, "_GRACE", 20)  # a minute more changes nothing but this test's time
-    seen = sent_in_a_step(observe, laboratory, tmp_path / "console.log", number)
+    seen = sent_in_a_step(observe, laboratory, monkeypatch, number)
     assert seen.verdict is Verdict.DIED
     assert said in seen.reason
     assert seen.durations["cell"] < seconds
