@@ -17,6 +17,7 @@ from pathlib import Path
 
 from harness.kernels import drill, modules
 from harness.kernels.hosts import identity
+from harness.kernels.modules import Module
 from harness.model.hosts import Host
 from harness.store import Store, digest_of
 
@@ -106,7 +107,8 @@ def _modules(host: Host) -> dict[str, tuple[int, bytes]]:
     base = f"usr/lib/modules/{host.kernel.release}"
     texts = {
         f"{base}/modules.dep": "".join(
-            f"{m.name}.ko: {' '.join(f'{name}.ko' for name in _closure(m, found))}\n" for m in found
+            f"{m.name}.ko: {' '.join(f'{name}.ko' for name in _closure(m, found[:at]))}\n"
+            for at, m in enumerate(found)
         ),
         f"{base}/modules.alias": "".join(
             f"alias {alias} {m.name}\n" for m in found for alias in m.aliases
@@ -118,19 +120,38 @@ def _modules(host: Host) -> dict[str, tuple[int, bytes]]:
     return files
 
 
-def _closure(module: modules.Module, found: list[modules.Module]) -> list[str]:
-    """Return all that must be loaded before a module, nearest first, as depmod writes it."""
-    by_name = {m.name: m for m in found}
+def _closure(module: Module, earlier: list[Module]) -> list[str]:
+    """Return all that must be loaded before a module, nearest first, as depmod writes it.
+
+    ``earlier`` are those that come before it in the order of :func:`modules.resolve`: of modules
+    that need each other, which no kernel loads, each needs only what comes earlier.
+    """
+    far = _distances(module, earlier)
+    by_name = {each.name: each for each in earlier}
     order: list[str] = []
-    queue = list(module.after)
-    while queue:
-        name = queue.pop(0)
-        if name in by_name:
-            if name in order:
-                order.remove(name)
-            order.append(name)
-            queue += by_name[name].after
+    level = [module]
+    while level:
+        following: dict[str, Module] = {}
+        for each in level:
+            for name in each.after:
+                if far.get(name) == far[each.name] + 1:
+                    following.pop(name, None)
+                    following[name] = by_name[name]
+        order += following
+        level = list(following.values())
     return order
+
+
+def _distances(module: Module, earlier: list[Module]) -> dict[str, int]:
+    """Return how many steps the longest way takes to each module that must be loaded before."""
+    ahead = {each.name for each in earlier}
+    far = {module.name: 0}
+    for each in (module, *reversed(earlier)):
+        ahead.discard(each.name)
+        if each.name in far:
+            for name in ahead.intersection(each.after):
+                far[name] = max(far[each.name] + 1, far.get(name, 0))
+    return far
 
 
 def _write(path: Path, files: dict[str, tuple[int, bytes]]) -> None:
