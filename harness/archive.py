@@ -4,7 +4,7 @@ A tar, compressed with zstd. Its first member, ``manifest.json``, says of every 
 directories, files and links it has; each further member is the content of files, named
 ``files/SHA256``, so that equal files travel once. Nothing of a path in the archive is believed:
 contents are verified first, then entries are put together from the manifest, links last, so that
-nothing is ever written through one.
+nothing is ever written through one. What links there may be is up to the forms.
 """
 
 from __future__ import annotations
@@ -71,12 +71,13 @@ def pack(store: Store, entries: Sequence[Entry], out: IO[bytes]) -> Packed:
     """Write entries of the store into ``out``, which need not be seekable.
 
     Raises:
-        StoreError: an entry is damaged, of a kind that does not travel, or ``out`` takes no more.
+        StoreError: an entry is damaged, of a kind or with a link that does not travel, or ``out``
+            takes no more.
     """
     for entry in entries:
         for problem in store.verify(entry):
             raise StoreError(f"{problem}: remove {entry.path}, it is made anew when needed")
-    forms = tuple(_described(entry) for entry in entries)
+    forms = tuple(_form(entry) for entry in entries)
     manifest = Manifest(format=1, made=time.time(), entries=forms)
     counted = _Counted(out)
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
@@ -104,6 +105,19 @@ def _add(tar: tarfile.TarFile, name: str, content: IO[bytes], size: int) -> None
     member.size = size
     member.mode = 0o644
     tar.addfile(member, content)
+
+
+def _form(entry: Entry) -> EntryForm:
+    try:
+        return _described(entry)
+    except ValidationError as error:
+        raise StoreError(f"{entry.path} does not travel: {_first(error)}") from error
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where or 'it'}: {first['msg']}"
 
 
 def _described(entry: Entry) -> EntryForm:
@@ -181,9 +195,7 @@ def _manifest(tar: tarfile.TarFile) -> Manifest:
     try:
         return Manifest.model_validate_json(content.read())
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise VerificationError(f"{_MANIFEST}: {where or 'it'}: {first['msg']}") from error
+        raise VerificationError(f"{_MANIFEST}: {_first(error)}") from error
 
 
 def _room(store: Store, manifest: Manifest) -> None:

@@ -5,6 +5,7 @@ Only the first wrong element is looked for, since only the first is told.
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
 
@@ -21,6 +22,8 @@ def _relative(text: str) -> str:
 
 
 _Inside = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_relative)]
+_LINKED = {"kernels": "lib/modules", "tools": "root"}
+"""Below what links may lie, by kind: elsewhere this machine itself reads by names it knows."""
 _Mode = Annotated[int, Field(ge=0, le=0o777)]
 
 
@@ -45,10 +48,20 @@ class FileForm(_Form):
 
 
 class LinkForm(_Form):
-    """A symbolic link of an entry. It may point anywhere: guests follow it, not the host."""
+    """A symbolic link of an entry; whoever follows it, this machine too, stays in the entry."""
 
     path: _Inside
     target: Annotated[str, Field(min_length=1, max_length=4096)]
+
+    @model_validator(mode="after")
+    def _contained(self) -> Self:
+        """Let ``..`` only begin a target: after another link it would not mean what it says."""
+        target = PurePosixPath(self.target)
+        up = len(list(takewhile("..".__eq__, target.parts)))
+        depth = len(PurePosixPath(self.path).parent.parts)
+        if target.is_absolute() or up > depth or ".." in target.parts[up:]:
+            raise ValueError(f"{self.path!r} links to {self.target!r}, outside of its entry")
+        return self
 
 
 class EntryForm(_Form):
@@ -76,6 +89,15 @@ class EntryForm(_Form):
             seen.add(member.path)
             if isinstance(member, DirectoryForm):
                 directories.add(member.path)
+        return self
+
+    @model_validator(mode="after")
+    def _links(self) -> Self:
+        """Refuse a link that lies where a file is expected."""
+        where = _LINKED.get(self.kind)
+        for link in self.links:
+            if where is None or PurePosixPath(where) not in PurePosixPath(link.path).parents:
+                raise ValueError(f"{link.path!r} is a link, which {self.kind} do not have there")
         return self
 
 
