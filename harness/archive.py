@@ -27,6 +27,7 @@ from pydantic import ValidationError
 
 from harness.archive_forms import DirectoryForm, EntryForm, FileForm, LinkForm, Manifest
 from harness.errors import StoreError, VerificationError
+from harness.packages import deb
 from harness.store import RECORD, Entry, Store, sha256_of
 
 KINDS = ("kernels", "tools", "layouts", "disks")
@@ -177,7 +178,7 @@ def _reading(source: _Counted) -> Iterator[tarfile.TarFile]:
             tarfile.open(fileobj=reader, mode="r|") as tar,
         ):
             yield tar
-    except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
+    except (*deb.DAMAGED, zstandard.ZstdError) as error:
         raise VerificationError(
             f"this is no archive of a store, or it is cut short: {error}"
         ) from (error)

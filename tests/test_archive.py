@@ -139,6 +139,31 @@ def test_what_is_no_archive_is_refused(store: Store, content: bytes) -> None:
     refused(store, content, "this is no archive of a store")
 
 
+def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, target
+    return member
+
+
+def headers(*members: tarfile.TarInfo) -> bytes:
+    return zstandard.compress(b"".join(each.tobuf(tarfile.GNU_FORMAT) for each in members))
+
+
+def sparse(text: str) -> bytes:
+    member = tarfile.TarInfo("manifest.json")
+    member.pax_headers = {"GNU.sparse.map": text}
+    return zstandard.compress(member.tobuf(tarfile.PAX_FORMAT))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [headers(*[special("x", tarfile.GNUTYPE_LONGNAME)] * 5000), sparse("1,x")],
+    ids=["names of names", "no number"],
+)
+def test_headers_that_the_tar_reader_gives_up_on_are_refused(store: Store, content: bytes) -> None:
+    refused(store, content, "this is no archive of a store, or it is cut short")
+
+
 SAME = hashlib.sha256(b"same").hexdigest()
 
 
@@ -181,12 +206,6 @@ def linked(kind: str, path: str, target: str) -> bytes:
 def test_a_well_formed_forgery_is_what_the_others_differ_from(store: Store) -> None:
     archive.unpack(store, io.BytesIO(forged()))
     assert (store.path("tools", "forged") / "file").read_bytes() == b"same"
-
-
-def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
-    member = tarfile.TarInfo(name)
-    member.type, member.linkname = kind, target
-    return member
 
 
 @pytest.mark.parametrize(
