@@ -13,15 +13,31 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, mod
 
 from harness.store import RECORD
 
+_DEPTH = 64
+"""Directories in each other; trees are removed by recursion."""
+_PATH = 512
+"""Letters: at four bytes each half of what Linux takes, for the store itself lies somewhere."""
+_NAME = 255
+"""Bytes, as Linux has it."""
+
 
 def _relative(text: str) -> str:
     path = PurePosixPath(text)
     if path.is_absolute() or ".." in path.parts or str(path) != text or text in (".", RECORD):
         raise ValueError(f"{text!r} does not stay inside its entry")
+    if len(path.parts) > _DEPTH:
+        raise ValueError(f"{text!r} lies more than {_DEPTH} directories deep")
+    return _possible(text)
+
+
+def _possible(text: str) -> str:
+    if "\0" in text or any(len(part.encode()) > _NAME for part in text.split("/")):
+        raise ValueError(f"no file system can hold the name {text!r}")
     return text
 
 
-_Inside = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_relative)]
+_Inside = Annotated[str, Field(min_length=1, max_length=_PATH), AfterValidator(_relative)]
+_Target = Annotated[str, Field(min_length=1, max_length=_PATH), AfterValidator(_possible)]
 _LINKED = {"kernels": "lib/modules", "tools": "root"}
 """Below what links may lie, by kind: elsewhere this machine itself reads by names it knows."""
 _Mode = Annotated[int, Field(ge=0, le=0o777)]
@@ -51,7 +67,7 @@ class LinkForm(_Form):
     """A symbolic link of an entry; whoever follows it, this machine too, stays in the entry."""
 
     path: _Inside
-    target: Annotated[str, Field(min_length=1, max_length=4096)]
+    target: _Target
 
     @model_validator(mode="after")
     def _contained(self) -> Self:

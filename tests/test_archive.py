@@ -197,6 +197,10 @@ def forged(
     return zstandard.ZstdCompressor().compress(out.getvalue())
 
 
+def nested(depth: int, name: str = "a/") -> list[str]:
+    return [(name * number).rstrip("/") for number in range(1, depth + 1)]
+
+
 def linked(kind: str, path: str, target: str) -> bytes:
     parents = [str(parent) for parent in reversed(PurePosixPath(path).parents)][1:]
     links = ((path, target),)
@@ -228,6 +232,11 @@ def test_a_well_formed_forgery_is_what_the_others_differ_from(store: Store) -> N
         (forged(more=(special("files/x", tarfile.SYMTYPE, "/etc"),)), "is not in its manifest"),
         (forged(more=(special(f"files/{SAME}", tarfile.CHRTYPE),)), "is not in its manifest"),
         (forged(replaced={"mode": 1}), "mode: Extra inputs"),
+        (forged(directories=tuple(nested(65))), "lies more than 64 directories deep"),
+        (forged(directories=("a\0b",)), r"no file system can hold the name 'a\\x00b'"),
+        (forged(directories=("é" * 128,)), "no file system can hold the name"),
+        (forged(directories=tuple(nested(5, "é" * 127 + "/"))), "at most 512 characters"),
+        (linked("tools", "root/a", "a\0b"), "no file system can hold the name"),
         (linked("kernels", "vmlinuz", "lib"), "'vmlinuz' is a link, which kernels do not have"),
         (linked("kernels", "digest", "lib"), "is a link, which kernels do not have there"),
         (linked("kernels", "lib", "."), "is a link, which kernels do not have there"),
@@ -262,6 +271,11 @@ def test_a_link_that_stays_inside_its_entry_arrives(
 ) -> None:
     archive.unpack(store, io.BytesIO(linked(kind, path, target)))
     assert str((store.path(kind, "forged") / path).readlink()) == target
+
+
+def test_what_lies_as_deep_as_is_allowed_arrives(store: Store) -> None:
+    archive.unpack(store, io.BytesIO(forged(directories=tuple(nested(64)))))
+    assert (store.path("tools", "forged") / nested(64)[-1]).is_dir()
 
 
 def test_no_detour_through_a_link_that_stays_inside_leads_outside(store: Store) -> None:
