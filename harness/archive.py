@@ -25,6 +25,7 @@ from typing import IO, cast
 import zstandard
 from pydantic import ValidationError
 
+from harness import archive_checks
 from harness.archive_forms import DirectoryForm, EntryForm, FileForm, LinkForm, Manifest
 from harness.errors import StoreError, VerificationError
 from harness.packages import deb
@@ -154,7 +155,7 @@ def unpack(store: Store, source: IO[bytes]) -> Unpacked:
 
     Raises:
         VerificationError: it is no archive, is cut short, or a content is not what its manifest
-            says; the store is as it was.
+            or its entry says; the store is as it was.
         StoreError: the store is full or not writable.
     """
     counted = _Counted(source)
@@ -164,6 +165,8 @@ def unpack(store: Store, source: IO[bytes]) -> Unpacked:
             _room(store, manifest)
             _contents(tar, manifest, scratch)
         counted.drain()
+        for form in manifest.entries:
+            archive_checks.check(form, scratch)
         uses = Counter(file.sha256 for form in manifest.entries for file in form.files)
         arrived = tuple(_place(store, form, scratch, uses) for form in manifest.entries)
     return Unpacked(arrived=arrived, sha256=counted.sha256)

@@ -22,9 +22,11 @@ from harness.store import Store, digest_of
 LAYOUTS = "layouts"
 DISKS = "disks"
 
+FACTS = "image.json"
+DISK = f"disk.{DISK_FORMAT}"
+INDEX = "layout/index.json"
+
 _LAYOUT = "layout"
-_FACTS = "image.json"
-_DISK = f"disk.{DISK_FORMAT}"
 _DISK_VERSION = 1
 """To be raised whenever the same layout becomes another disk."""
 
@@ -64,19 +66,19 @@ def prepare(entry: ImageEntry, *, workshop: Workshop, build_guest: BuildGuest) -
     def make(into: Path) -> None:
         workshop.progress.say(f"image {entry.name}: unpacking in a guest")
         slot = build_disk(
-            layout, into / _DISK, store=store, build_guest=build_guest, limits=workshop.limits
+            layout, into / DISK, store=store, build_guest=build_guest, limits=workshop.limits
         )
-        (into / _FACTS).write_text(json.dumps({"slot": slot}))
+        (into / FACTS).write_text(json.dumps({"slot": slot}))
 
     made = store.make(
         DISKS, digest_of("disk", _DISK_VERSION, layout.digest), f"disk of image {entry.name}", make
     )
-    facts = json.loads((made / _FACTS).read_text())
+    facts = json.loads((made / FACTS).read_text())
     return Image(
         name=entry.name,
         ref=_ref(entry),
         digest=stored.digest,
-        disk=made / _DISK,
+        disk=made / DISK,
         slot=facts["slot"],
         config=layout.config,
     )
@@ -118,7 +120,7 @@ def _built(name: str, source: Recipe, workshop: Workshop) -> Stored:
             progress=workshop.progress,
         )
         layout = oci_layout.read(into / _LAYOUT, name, limits=workshop.limits)
-        (into / _FACTS).write_text(json.dumps({"digest": layout.digest}))
+        (into / FACTS).write_text(json.dumps({"digest": layout.digest}))
 
     return _stored(recipe.key(source), name, make, workshop)
 
@@ -135,7 +137,7 @@ def _pulled(name: str, source: Reference, locked: str, workshop: Workshop) -> St
         workshop.progress.say(f"image {name}: copying {now.source}")
         oci.pull(now.source, into / _LAYOUT)
         oci_layout.read(into / _LAYOUT, name, limits=workshop.limits)
-        (into / _FACTS).write_text(json.dumps({"digest": now.manifest}))
+        (into / FACTS).write_text(json.dumps({"digest": now.manifest}))
 
     return _stored(_key(wanted), name, make, workshop)
 
@@ -146,7 +148,7 @@ def _key(digest: str) -> str:
 
 def _stored(key: str, name: str, make: Callable[[Path], None], workshop: Workshop) -> Stored:
     entry = workshop.store.make(LAYOUTS, key, f"image {name}", make)
-    facts = json.loads((entry / _FACTS).read_text())
+    facts = json.loads((entry / FACTS).read_text())
     layout = oci_layout.read(entry / _LAYOUT, name, limits=workshop.limits)
     return Stored(digest=facts["digest"], layout=layout)
 

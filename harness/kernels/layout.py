@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 
 from harness.model.hosts import Kernel
 from harness.store import sha256_of
@@ -11,22 +12,27 @@ from harness.store import sha256_of
 KIND = "kernels"
 VMLINUZ = "vmlinuz"
 MODULES = "lib/modules"
-_DIGEST = "digest"
+DIGEST = "digest"
 
 
 def content_digest(tree: Path) -> str:
     """Return one sha256 of every file's path and content below ``tree``."""
+    files = (path for path in tree.rglob("*") if path.is_file() and not path.is_symlink())
+    return digest_of_sums({str(path.relative_to(tree)): sha256_of(path) for path in files})
+
+
+def digest_of_sums(sums: Mapping[str, str]) -> str:
+    """Return the same of what each file's sha256 is, by path."""
     total = hashlib.sha256()
-    for path in sorted(tree.rglob("*")):
-        if path.is_file() and not path.is_symlink():
-            total.update(f"{sha256_of(path)} {path.relative_to(tree)}\n".encode())
+    for path in sorted(sums, key=PurePosixPath):
+        total.update(f"{sums[path]} {path}\n".encode())
     return total.hexdigest()
 
 
 def seal(tree: Path) -> None:
     """Note the digest of a freshly unpacked kernel in it."""
     digest = content_digest(tree)
-    (tree / _DIGEST).write_text(digest)
+    (tree / DIGEST).write_text(digest)
 
 
 def kernel_at(tree: Path, release: str, origin: str) -> Kernel:
@@ -36,6 +42,6 @@ def kernel_at(tree: Path, release: str, origin: str) -> Kernel:
         release=release,
         vmlinuz=tree / VMLINUZ,
         modules=modules if modules.is_dir() else None,
-        digest=(tree / _DIGEST).read_text(),
+        digest=(tree / DIGEST).read_text(),
         origin=origin,
     )
