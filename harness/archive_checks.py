@@ -7,6 +7,7 @@ registries' manifests, which do not travel.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -21,6 +22,11 @@ from harness.kernels import layout
 
 _LIMIT = 1 << 16
 """Bytes of a file of facts; none has a hundredth of it."""
+_QCOW2 = struct.Struct(">4sIQ56xQ")
+"""How a qcow2 begins: magic, version, where a backing file's name is, incompatible features, which
+version 2 has not (QEMU: docs/interop/qcow2.rst)."""
+_EXTERNAL = 1 << 2
+"""The feature that the content is in another file."""
 
 _Facts = TypeVar("_Facts", bound=BaseModel)
 
@@ -95,7 +101,12 @@ def _layout(files: _Files) -> None:
 
 def _disk(files: _Files) -> None:
     files.facts(_DiskFacts)
-    files.get(DISK)
+    head = files.head(DISK).ljust(_QCOW2.size, b"\0")
+    magic, version, backing, features = _QCOW2.unpack_from(head)
+    if magic != b"QFI\xfb":
+        raise files.error(f"has a {DISK} of another format")
+    if backing or (version > 2 and features & _EXTERNAL):
+        raise files.error(f"has a {DISK} that takes its content from another file")
 
 
 _CHECKS: dict[str, Callable[[_Files], None]] = {

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,10 +37,11 @@ def image(said: object, *own: str) -> Build:
     return build
 
 
-def disk(facts: object) -> Build:
+def disk(facts: object, *, version: int = 3, backing: int = 0, features: int = 0) -> Build:
     def build(into: Path) -> None:
         (into / "image.json").write_text(json.dumps(facts))
-        (into / "disk.qcow2").write_bytes(b"QFI\xfb\0\0\0\3".ljust(104, b"\0"))
+        head = struct.pack(">4sIQ56xQ24x", b"QFI\xfb", version, backing, features)
+        (into / "disk.qcow2").write_bytes(head)
 
     return build
 
@@ -77,6 +79,8 @@ def carry(tmp_path: Path, store: Store, kind: str, key: str, build: Build) -> No
         ("layouts", named(OTHER), image(IMAGE, IMAGE)),  # an index's
         ("layouts", named(IMAGE), image(IMAGE, OTHER)),  # Docker's, converted
         ("disks", "d", disk({"slot": 1 << 30})),
+        ("disks", "d", disk({"slot": 1 << 30}, features=3)),
+        ("disks", "d", disk({"slot": 1 << 30}, version=2, features=4)),  # a table of version 2
     ],
 )
 def test_what_is_as_the_harness_makes_it_arrives(
@@ -118,6 +122,14 @@ def test_what_is_as_the_harness_makes_it_arrives(
         ("disks", "d", disk({"slot": "big"}), r"has a malformed image\.json"),
         ("disks", "d", disk([]), r"has a malformed image\.json"),
         ("disks", "d", without(disk({"slot": 1}), "disk.qcow2"), r"has no file disk\.qcow2"),
+        ("disks", "d", disk({"slot": 1}, backing=104), "from another file"),
+        ("disks", "d", disk({"slot": 1}, features=4), "from another file"),
+        (
+            "disks",
+            "d",
+            after(disk({"slot": 1}), lambda into: (into / "disk.qcow2").write_bytes(b"raw")),
+            "of another format",
+        ),
     ],
 )
 def test_what_contradicts_itself_is_refused_and_nothing_of_the_archive_arrives(
