@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
+from io import BufferedReader
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO, cast
 
 import typer
 
@@ -16,7 +20,7 @@ from harness.assembly import Assembly
 from harness.cli.common import assembly, laboratory
 from harness.cli.history import RESULTS, Results
 from harness.cli.lines import complain, show
-from harness.errors import UsageError
+from harness.errors import UsageError, VerificationError
 from harness.images import prepare
 from harness.intake import take_in_missing
 from harness.kernels import selection
@@ -174,22 +178,25 @@ def import_(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="What `harness store export` wrote; - for stdin.")
     ],
+    sha256: Annotated[
+        str,
+        typer.Option(
+            metavar="HEX",
+            help="What FILE's sha256 must be; nothing of another one is looked at.",
+            show_default=False,
+        ),
+    ] = "",
 ) -> None:
     """Take an archive into the store, once all of it was verified.
 
     Its contents are held against the sha256 sums inside; that it is the archive you meant, the
-    sha256 of the whole tells, which both commands print.
+    sha256 of the whole tells, which both commands print, and which --sha256 asks for.
     """
     with assembly() as made:
-        if str(file) == "-":
-            done = archive.unpack(made.store, sys.stdin.buffer)
-        else:
-            try:
-                opened = file.open("rb")
-            except OSError as error:
-                raise UsageError(f"{file}: {error.strerror}") from error
-            with opened as source:
-                done = archive.unpack(made.store, source)
+        with _opened(file) as source:
+            if sha256:
+                _hold(source, sha256)
+            done = archive.unpack(made.store, source)
         rows = [
             [a.kind, a.label, f"{a.size / 1e6:.1f}", "" if a.new else "was there"]
             for a in done.arrived
@@ -197,6 +204,32 @@ def import_(
         show(["kind", "what", "MB", ""], rows)
         new = sum(arrived.new for arrived in done.arrived)
         typer.echo(f"{new} of {len(done.arrived)} entries new; sha256 {done.sha256}")
+
+
+def _opened(file: Path) -> AbstractContextManager[BinaryIO]:
+    if str(file) == "-":
+        return nullcontext(sys.stdin.buffer)
+    try:
+        return file.open("rb")
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}") from error
+
+
+def _hold(source: BinaryIO, sha256: str) -> None:
+    """Hold a file against the sha256 that it must have, and rewind it.
+
+    Raises:
+        UsageError: that is no sha256, or the file can be read only once.
+        VerificationError: it has another one.
+    """
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise UsageError(f"--sha256 {sha256!r}: a sha256 has 64 hexadecimal digits")
+    if not source.seekable():
+        raise UsageError("--sha256 reads the archive twice: give it as a file, not by a pipe")
+    found = hashlib.file_digest(cast(BufferedReader, source), "sha256").hexdigest()
+    if found != sha256.lower():
+        raise VerificationError(f"the archive has the sha256 {found}: it is not the one you mean")
+    source.seek(0)
 
 
 def register(into: typer.Typer) -> None:

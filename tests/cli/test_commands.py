@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cli.conftest import Command
 
+from harness import archive
 from harness.store import Store
 
 PROGRAM = Path(sys.executable).with_name("harness")
@@ -83,6 +84,13 @@ NOT_THERE = {
     ("store", "export", "nope"): r"'nope' is neither an image of the catalog nor a kernel: .*",
     ("store", "import", "/nowhere/file"): r"/nowhere/file: No such file or directory",
     ("store", "import", "/etc/passwd"): r"this is no archive of a store, or it is cut short.*",
+    ("store", "import", "/etc/passwd", "--sha256=x"): r"--sha256 'x': a sha256 has 64 .* digits",
+    (
+        "store",
+        "import",
+        "/etc/passwd",
+        f"--sha256={'0' * 64}",
+    ): r"the archive has the sha256 [0-9a-f]{64}: it is not the one you mean",
     ("kernels", "boot", "x", "--kernel=x"): r".*--kernel.*",
 }
 
@@ -171,3 +179,28 @@ def test_an_archive_is_not_written_to_a_terminal(tmp_path: Path) -> None:
         os.close(master)
     assert done.returncode == 1
     assert done.stderr == b"harness: an archive is nothing for a terminal: add `>FILE`\n"
+
+
+def test_an_archive_is_imported_by_its_sha256_and_another_leaves_the_store_untouched(
+    harness: Command, tmp_path: Path
+) -> None:
+    source = Store(tmp_path / "source")
+    source.make("tools", "t", "tools", lambda into: (into / "root").mkdir())
+    with (tmp_path / "file").open("wb") as out:
+        packed = archive.pack(source, source.entries(), out)
+    assert harness("store", "import", "file", f"--sha256={'0' * 64}").returncode == 1
+    assert not (tmp_path / "store").exists()
+    done = harness("store", "import", "file", f"--sha256={packed.sha256.upper()}")
+    assert done.stdout.splitlines()[-1] == f"1 of 1 entries new; sha256 {packed.sha256}"
+
+
+def test_what_can_be_read_only_once_is_not_held_against_a_sha256(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [PROGRAM, "store", "import", "-", f"--sha256={'0' * 64}"],
+        cwd=tmp_path,
+        input=b"archive",
+        capture_output=True,
+        check=False,
+    )
+    said = "--sha256 reads the archive twice: give it as a file, not by a pipe"
+    assert (done.returncode, done.stderr.decode()) == (1, f"harness: {said}\n")
