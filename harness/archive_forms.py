@@ -5,9 +5,9 @@ Only the first wrong element is looked for, since only the first is told.
 
 from __future__ import annotations
 
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import PurePosixPath
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, model_validator
 
@@ -45,6 +45,16 @@ _Mode = Annotated[int, Field(ge=0, le=0o777)]
 
 class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_unknown(cls, data: Any) -> Any:
+        """Leave only the first unknown key: an error for each of a million takes a gigabyte."""
+        if not isinstance(data, dict):
+            return data
+        unknown = islice((key for key in data if key not in cls.model_fields), 1)
+        kept = (*(key for key in cls.model_fields if key in data), *unknown)
+        return {key: data[key] for key in kept}
 
 
 class DirectoryForm(_Form):

@@ -325,6 +325,24 @@ def test_of_many_wrong_elements_only_the_first_is_looked_at(
     assert {error["loc"][:-1] for error in caught.value.errors()} == {place}
 
 
+UNKNOWN = {f"x{number}": 0 for number in range(50)}
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {"format": 1, "made": 0, "entries": [], **UNKNOWN},
+        {"format": 1, "made": 0, "entries": [{**ENTRY, **UNKNOWN}]},
+        {"format": 1, "made": 0, "entries": [{**ENTRY, "files": [UNKNOWN]}]},
+    ],
+)
+def test_of_many_unknown_keys_only_the_first_is_looked_at(manifest: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Manifest.model_validate_json(json.dumps(manifest))
+    unknown = [each["loc"][-1] for each in caught.value.errors() if each["input"] == 0]
+    assert unknown == ["x0"]
+
+
 def test_a_key_that_leaves_the_store_is_refused(store: Store) -> None:
     with pytest.raises(StoreError, match="is not a key of the store"):
         archive.unpack(store, io.BytesIO(forged(replaced={"key": "../../evil"})))
