@@ -73,14 +73,19 @@ def pack(store: Store, entries: Sequence[Entry], out: IO[bytes]) -> Packed:
     """Write entries of the store into ``out``, which need not be seekable.
 
     Raises:
-        StoreError: an entry is damaged, of a kind or with a link that does not travel, or ``out``
-            takes no more.
+        StoreError: an entry is damaged, of a kind or with a link that does not travel, together
+            they are too many, or ``out`` takes no more.
     """
     for entry in entries:
         for problem in store.verify(entry):
             raise StoreError(f"{problem}: remove {entry.path}, it is made anew when needed")
     forms = tuple(_form(entry) for entry in entries)
-    manifest = Manifest(format=1, made=time.time(), entries=forms)
+    manifest = Manifest(format=1, made=time.time(), entries=forms).model_dump_json().encode()
+    if len(manifest) > _MANIFEST_LIMIT:
+        raise StoreError(
+            f"the archive's {_MANIFEST} would take {len(manifest) / 1e6:.1f} MB, more than is "
+            "taken in again: export fewer kernels and images at a time"
+        )
     counted = _Counted(out)
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
     try:
@@ -88,7 +93,7 @@ def pack(store: Store, entries: Sequence[Entry], out: IO[bytes]) -> Packed:
             compressor.stream_writer(cast(IO[bytes], counted), closefd=False) as writer,
             tarfile.open(fileobj=writer, mode="w|", format=tarfile.PAX_FORMAT) as tar,
         ):
-            _add(tar, _MANIFEST, io.BytesIO(data := manifest.model_dump_json().encode()), len(data))
+            _add(tar, _MANIFEST, io.BytesIO(manifest), len(manifest))
             done: set[str] = set()
             for entry, form in zip(entries, forms, strict=True):
                 for file in form.files:

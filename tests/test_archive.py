@@ -305,6 +305,18 @@ def test_a_manifest_larger_than_any_stores_is_not_read(store: Store) -> None:
     refused(store, content, r"manifest\.json is larger than any store's")
 
 
+def test_what_would_need_a_manifest_too_large_to_be_read_is_not_packed(
+    source: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "_MANIFEST_LIMIT", 1 << 10)
+    out = io.BytesIO()
+    with pytest.raises(
+        StoreError, match=r"manifest\.json would take 0\.0 MB.*export fewer kernels"
+    ):
+        archive.pack(source, source.entries(), out)
+    assert out.getvalue() == b""
+
+
 ENTRY = {"kind": "tools", "key": "a", "label": ""}
 
 
