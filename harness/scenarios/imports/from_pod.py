@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from harness import yamlfile
 from harness.errors import ConfigError, UsageError
 from harness.scenarios.imports.draft import Draft, image_reference, scenario_name, size
@@ -85,9 +87,12 @@ def _has_containers(spec: Any) -> bool:
 
 
 def _validated(document: Document, place: tuple[Key, ...], data: Any) -> PodSpec:
-    cut = len(place)
-    lines = {key[cut:]: line for key, line in document.lines.items() if key[:cut] == place}
-    return yamlfile.validate(Document(document.path, data, lines), PodSpec)
+    try:
+        return PodSpec.model_validate(data)
+    except ValidationError:  # one ends the reading: only for it all lines are gone through
+        cut = len(place)
+        lines = {key[cut:]: line for key, line in document.lines.items() if key[:cut] == place}
+        return yamlfile.validate(Document(document.path, data, lines), PodSpec)
 
 
 def _draft(pod: PodSpec, box: Container, where: Path, *, name: str, image: str) -> Draft:

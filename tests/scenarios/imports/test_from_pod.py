@@ -3,6 +3,7 @@ from __future__ import annotations
 import textwrap
 from decimal import Decimal
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -13,6 +14,7 @@ from harness.scenarios.imports.draft import Draft, to_yaml
 from harness.scenarios.imports.from_pod import expanded, from_pod
 from harness.scenarios.imports.quantities import quantity
 from harness.scenarios.load import scenarios_of
+from harness.yamlvalues import Key
 
 WHERE = Path("pod.yaml")
 DEPLOYMENT = """
@@ -158,6 +160,30 @@ def test_a_container_that_is_not_there_is_told_with_those_that_are() -> None:
     assert str(caught.value) == (
         "pod.yaml has no container named 'web'; there are: prepare, app, sidecar"
     )
+
+
+class Lines(dict[tuple[Key, ...], int]):
+    """Lines of a file that are not gone through."""
+
+    def __iter__(self) -> NoReturn:
+        raise AssertionError
+
+    items = keys = values = __iter__
+
+
+def test_a_pod_that_is_right_does_not_take_the_time_of_the_whole_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pods = [{"spec": {"containers": [{"name": name, "image": "x"}]}} for name in "abc"]
+    document = yamlfile.Document(WHERE, {"items": pods}, Lines({(): 1}))
+    monkeypatch.setattr(yamlfile, "parse", lambda *_: document)
+    assert from_pod(b"", WHERE, "b").name == "b"
+
+
+def test_a_mistake_in_a_pod_of_a_list_has_its_line() -> None:
+    text = "items:\n- spec: {containers: [{name: a}]}\n- spec:\n    containers:\n    - name: []\n"
+    with pytest.raises(ConfigError, match=r"^pod\.yaml:5: containers\[0\]\.name: expected text"):
+        from_pod(text.encode(), WHERE, "a")
 
 
 def test_a_mistake_in_a_later_document_has_its_line() -> None:
