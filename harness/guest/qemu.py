@@ -250,6 +250,9 @@ class Qemu:
     def kill(self) -> None:
         """End QEMU now."""
         if self._child.stdin is not None:
+            # The pipe has no end while a process that a test forked has a copy of it.
+            with suppress(OSError, ValueError):  # it has ended, or was killed before
+                self._child.stdin.write(b"\n")
             with suppress(OSError):
                 self._child.stdin.close()
         self._child.wait()

@@ -1,5 +1,7 @@
 """Run a program, confined, as a child that does not outlive whoever holds the other end of stdin.
 
+A byte there ends it as well, for the other end may have more than one holder.
+
 Started as ``python -I -S supervise.py DIRECTORY JAIL PROGRAM ARGS``; JAIL is of
 :func:`jail.words`. The directory is the program's own and is removed after it, always by this
 process: whoever holds the other end may be killed at any time, also between the program's end and

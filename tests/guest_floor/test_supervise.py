@@ -5,11 +5,14 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from harness.guest import jail, supervise
+from harness.guest.console import Console
+from harness.guest.qemu import Qemu
 
 JAIL = jail.words(data=1 << 30, directory="/nonexistent")
 WITHOUT = [sys.executable, "-I", "-S", supervise.__file__]
@@ -68,6 +71,34 @@ def test_closing_the_pipe_ends_the_child_even_if_it_ignores_signals() -> None:
         child.stdin.close()
         assert child.wait(20) == 128 + signal.SIGKILL
         assert ends(pid)
+
+
+def test_a_guest_is_killed_though_a_fork_of_the_harness_has_the_pipe(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*SUPERVISED, "/bin/sh", "-c", "echo $$; exec sleep 1000"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
+        pid = int(child.stdout.readline())
+        fork = os.fork()
+        if fork == 0:
+            signal.alarm(60)
+            signal.pause()
+        try:
+            assert not os.get_inheritable(child.stdin.fileno())  # what it executes has none
+            guest = Qemu(child, tmp_path, Console(tmp_path / "console"), child.stderr)
+            killer = threading.Thread(target=guest.kill, daemon=True)
+            killer.start()
+            assert ends(pid)
+            killer.join()
+            guest.kill()
+        finally:
+            os.kill(fork, signal.SIGKILL)
+            os.waitpid(fork, 0)
 
 
 def test_the_child_reads_nothing_of_the_pipe() -> None:
