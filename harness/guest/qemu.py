@@ -283,6 +283,11 @@ class Keeper:
             with self._lock:
                 self._running.discard(running)
 
+    @property
+    def ended(self) -> bool:
+        """Whether the session has ended."""
+        return self._ended
+
     def running(self) -> list[Qemu]:
         """Return what runs now."""
         with self._lock:

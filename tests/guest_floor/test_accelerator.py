@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from harness.errors import UsageError
+from harness.errors import GuestError, UsageError
 from harness.guest import accelerator, emulator
 from harness.guest.accelerator import Choice
 from harness.guest.qemu import Keeper, Machine, Qemu
 from harness.model.hosts import Accelerator, Cgroup, Engine, Host, Kernel
 from harness.store import Store
+
+BOOTS = "#!/bin/sh\necho 'harness: ready'\nexec sleep 1000\n"
 
 
 class Counting(Keeper):
@@ -56,24 +60,24 @@ def device(tmp_path: Path) -> Path:
 @pytest.fixture
 def boots(refuses: Path) -> None:
     """A QEMU whose guest comes up at once."""
-    refuses.write_text("#!/bin/sh\necho 'harness: ready'\nexec sleep 1000\n")
+    refuses.write_text(BOOTS)
 
 
 class Chooser:
     """Chooses with everything but the word held fast."""
 
     def __init__(self, machine: Machine, store: Store, device: Path, keeper: Keeper) -> None:
-        self._machine, self._store, self._device = machine, store, device
-        self._keeper = keeper
+        self._machine, self._store, self.device = machine, store, device
+        self.keeper = keeper
 
     def __call__(self, wanted: str, version: str = "9.9") -> Choice:
         return accelerator.choose(
             wanted,
             self._machine,
-            self._keeper,
+            self.keeper,
             store=Store(self._store.root),
             qemu_version=version,
-            device=self._device,
+            device=self.device,
         )
 
 
@@ -148,7 +152,7 @@ def test_without_a_device_auto_is_tcg_and_kvm_is_an_error(
     assert tries.started == 0
 
 
-def test_kvm_that_does_not_boot_is_tried_once_a_boot_of_the_machine(
+def test_kvm_that_does_not_boot_is_not_tried_again_by_the_next_session(
     choose: Chooser, tries: Counting
 ) -> None:
     found = choose("auto")
@@ -158,6 +162,44 @@ def test_kvm_that_does_not_boot_is_tried_once_a_boot_of_the_machine(
     with pytest.raises(UsageError, match="does not work"):
         choose("kvm")
     assert tries.started == 1
+
+
+def test_a_failed_trial_is_repeated_after_a_while_and_a_proof_is_kept(
+    choose: Chooser, tries: Counting, refuses: Path, monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    failed = choose("auto")
+    refuses.write_text(BOOTS)
+    now = accelerator._uptime()
+    monkeypatch.setattr(accelerator, "_uptime", lambda: now + accelerator.KEPT - 60)
+    assert choose("auto") == failed
+    monkeypatch.setattr(accelerator, "_uptime", lambda: now + accelerator.KEPT)
+    assert accelerator.recalled(store, "9.9", "Nehalem", choose.device) == failed
+    assert choose("auto") == Choice(Accelerator.KVM, "")
+    monkeypatch.setattr(accelerator, "_uptime", lambda: now + 3 * accelerator.KEPT)
+    assert choose("auto") == Choice(Accelerator.KVM, "")
+    assert tries.started == 2
+
+
+def test_a_trial_that_was_cut_off_says_nothing_of_kvm(
+    choose: Chooser, refuses: Path, store: Store
+) -> None:
+    refuses.write_text("#!/bin/sh\necho 'the kernel begins'\nexec sleep 1000\n")
+    ending = Keeper()
+    choose.keeper = ending
+    with ThreadPoolExecutor(1) as pool:
+        trial = pool.submit(choose, "auto")
+        while not ending.running():
+            assert not trial.done()
+            time.sleep(0.01)
+        ending.end()
+        with pytest.raises(GuestError, match="the guest died in a trial boot under KVM"):
+            trial.result()
+    with pytest.raises(GuestError, match="no guest is started any more"):
+        choose("auto")
+    assert accelerator.recalled(store, "9.9", "Nehalem", choose.device) is None
+    refuses.write_text(BOOTS)
+    choose.keeper = Keeper()
+    assert choose("auto") == Choice(Accelerator.KVM, "")
 
 
 def test_another_qemu_is_tried_anew(choose: Chooser, tries: Counting) -> None:
