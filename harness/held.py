@@ -21,11 +21,13 @@ _OLD = 60.0
 
 @contextmanager
 def opened(directory: Path) -> Iterator[int]:
-    """Open a directory, for its lock; closing it at the block's end lets go of it."""
+    """Open a directory, for its lock, which is let go of at the block's end."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield descriptor
     finally:
+        with suppress(OSError):  # closing would leave it to a process that a test forked
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 

@@ -22,6 +22,7 @@ from harness.plugin.compared import Compared
 from harness.plugin.knowledge import applying
 from harness.plugin.record import record_of
 from harness.plugin.remembering import remember
+from harness.plugin.resuming import take_part
 from harness.plugin.session import SESSION, Session
 from harness.plugin.terminal import accelerator_line, places_line, seconds_line, write
 from harness.plugin.writing import write_reports
@@ -171,9 +172,13 @@ class Gathered:
             write(reporter, text)
 
     def _begin(self) -> None:
-        """Write down that a run of workers has begun, in case that it never ends."""
+        """Write down that a run of workers has begun, in case that it never ends.
+
+        It outlasts the workers: cells are run once more and reports are written after them.
+        """
         run = self._run()
         if run is not None:
+            self._recording(lambda: take_part(self.config, run.path))
             self._recording(lambda: run.write_meta(self._meta(run)))
 
     def _recording(self, write: Callable[[], object]) -> None:

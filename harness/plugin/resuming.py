@@ -136,6 +136,13 @@ class Resumed:
         return {one.repeat: one for one in self.run.find_repeats(node_id)}
 
 
+def take_part(config: pytest.Config, run: Path) -> None:
+    """Let no other session resume a run until this one has written all of it."""
+    held = ExitStack()
+    config.add_cleanup(held.close)
+    held.enter_context(resuming.taking_part(run))
+
+
 def _item_of(id: str) -> str:
     """Return the id of a cell's item: further guests of a Python test have a number after it."""
     return re.sub(r"(?<=\]) \(\d+\)$", "", id)

@@ -28,11 +28,10 @@ from harness.plugin.across import earlier_of
 from harness.plugin.comparing import comparing_of
 from harness.plugin.knowledge import Knowledge, judged
 from harness.plugin.repeating import Again, once_more, repeats_of
-from harness.plugin.resuming import resumed_of
+from harness.plugin.resuming import resumed_of, take_part
 from harness.plugin.signals import terminated_as_interrupted, terminated_with_parent
 from harness.plugin.terminal import TerminalProgress, accelerator_line, places_line
 from harness.results.meta import ImageFacts, KernelFacts, RunMeta
-from harness.results.resuming import taking_part
 from harness.results.runs import RunDir, new_run_id
 from harness.scenarios.ahead import Ahead, awaited
 from harness.scenarios.causes import own_files
@@ -185,9 +184,10 @@ class Session:
             self._open_run(ids, guests=bool(applying) or len(cells) < len(items))
             self._prepare(applying)
         jobs = [] if worker else [(cell.nodeid, self._job(cell)) for cell in cells]
-        held = taking_part(self.run.path) if self.run else nullcontext()
+        if self.run is not None:
+            take_part(self.config, self.run.path)
         bound = terminated_with_parent() if worker else nullcontext()
-        with held, terminated_as_interrupted(), bound:
+        with terminated_as_interrupted(), bound:
             self._ahead = Ahead(jobs, self._workers())
             try:
                 yield

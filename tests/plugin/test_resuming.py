@@ -202,6 +202,33 @@ def test_a_killed_run_is_continued_where_it_was_with_what_is_missing_alone(
     assert latest(pytester).meta == after.meta
 
 
+FINISHING = """
+from pathlib import Path
+
+import pytest
+
+from harness import held
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionfinish(session):
+    yield
+    if not hasattr(session.config, "workerinput"):  # they have ended
+        with held.opened(Path("results/latest").resolve()) as run:
+            Path("alone").write_text(str(held.alone(run)))
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist.plugin", "-n1")], ids=["alone", "workers"])
+def test_no_other_session_takes_up_a_run_whose_reports_are_being_written(
+    run: Run, scenarios: Write, pytester: pytest.Pytester, workers: tuple[str, ...]
+) -> None:
+    pytester.makeconftest(SCRIPTED + FINISHING)
+    scenarios("passes")
+    run(*workers, "--kernels=6.12").assert_outcomes(passed=1)
+    assert lines(pytester, "alone") == ["False"]
+
+
 def test_a_run_that_stopped_early_says_how_it_is_continued(
     run: Run, scenarios: Write, pytester: pytest.Pytester
 ) -> None:

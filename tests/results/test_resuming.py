@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -99,6 +101,23 @@ def test_a_run_that_goes_on_is_refused_until_its_process_has_ended(
         holder.wait()
         with claimed(run.path), taking_part(run.path):  # its own workers
             pass
+
+
+def test_a_run_is_over_though_a_process_that_its_session_forked_lives_on(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resuming, "PATIENCE", 0.3)
+    with taking_part(run.path):
+        fork = os.fork()
+        if fork == 0:
+            signal.alarm(60)
+            signal.pause()
+    try:
+        with claimed(run.path):
+            pass
+    finally:
+        os.kill(fork, signal.SIGKILL)
+        os.waitpid(fork, 0)
 
 
 def test_what_is_forgotten_of_a_cell_is_all_of_it_and_nothing_else(run: RunDir) -> None:
