@@ -25,10 +25,9 @@ from typing import IO, cast
 import zstandard
 from pydantic import ValidationError
 
-from harness import archive_checks
+from harness import archive_checks, tars
 from harness.archive_forms import DirectoryForm, EntryForm, FileForm, LinkForm, Manifest
 from harness.errors import StoreError, VerificationError
-from harness.packages import deb
 from harness.store import RECORD, Entry, Store, sha256_of
 
 KINDS = ("kernels", "tools", "layouts", "disks")
@@ -183,10 +182,10 @@ def _reading(source: _Counted) -> Iterator[tarfile.TarFile]:
     try:
         with (
             decompressor.stream_reader(cast(IO[bytes], source), closefd=False) as reader,
-            tarfile.open(fileobj=reader, mode="r|") as tar,
+            tarfile.open(fileobj=reader, mode="r|", tarinfo=tars.Header) as tar,
         ):
             yield tar
-    except (*deb.DAMAGED, zstandard.ZstdError) as error:
+    except (*tars.DAMAGED, zstandard.ZstdError) as error:
         raise VerificationError(
             f"this is no archive of a store, or it is cut short: {error}"
         ) from (error)

@@ -12,7 +12,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from harness import oci, oci_layers, oci_layout
+from harness import oci, oci_layers, oci_layout, tars
 from harness.errors import ImageError, UsageError, VerificationError
 from harness.kernels.layout import MODULES, VMLINUZ
 from harness.kernels.pick import BOOT, choose, is_wanted, without_usr
@@ -20,7 +20,6 @@ from harness.model.hosts import Kernel, Lock, LockedPackage, OciSource
 from harness.model.images import ImageConfig
 from harness.oci_layout import Layout
 from harness.oci_limits import Limits
-from harness.packages import deb
 from harness.store import Store
 
 _KIND = "kernelimages"
@@ -104,9 +103,9 @@ def _extract(layout: Layout, into: Path) -> str:
             left = _LAYERS.unpacked - budget.layers
             budget.layers += oci_layers.uncompressed(layout, layer, sink, limit=left)
         try:
-            with tarfile.open(plain, mode="r:") as archive:
+            with tarfile.open(plain, mode="r:", tarinfo=tars.Header) as archive:
                 _apply(archive, tree, budget, f"image {layout.name}: layer {layer.number}")
-        except (*deb.DAMAGED, VerificationError) as error:
+        except (*tars.DAMAGED, VerificationError) as error:
             raise ImageError(f"image {layout.name}: layer {layer.number}: {error}") from error
     plain.unlink()
     try:
@@ -127,16 +126,16 @@ class _Budget:
 def _apply(archive: tarfile.TarFile, tree: Path, budget: _Budget, what: str) -> None:
     """Lay one layer over the tree: whiteouts first, since they mean the layers below only."""
     members = []
-    for member in deb.members(archive):
+    for member in tars.members(archive):
         budget.members += 1
         if budget.members > _MEMBERS:
             raise ImageError(f"{what}: more than {_MEMBERS} files")
         members.append((_plain(member.name, what), member))
     for path, member in members:
-        with deb.blamed(member):
+        with tars.blamed(member):
             _remove(path, tree)
     for path, member in members:
-        with deb.blamed(member):
+        with tars.blamed(member):
             if not member.isdir() and path.is_relative_to(MODULES):
                 _clear(tree / path)
             if is_wanted(path) and not path.name.startswith(_WHITEOUT):

@@ -6,13 +6,11 @@ guest whose only user is root.
 
 from __future__ import annotations
 
-import errno
 import os
 import posixpath
 import shutil
 import tarfile
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from lzma import LZMAError
@@ -22,6 +20,7 @@ from typing import IO, cast
 from debian.arfile import ArError, ArFile
 from zstandard import ZstdDecompressor, ZstdError
 
+from harness import tars
 from harness.errors import VerificationError
 
 Move = Callable[[PurePosixPath], PurePosixPath]
@@ -33,29 +32,6 @@ _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libo32")
 def merged_usr(path: PurePosixPath) -> PurePosixPath:
     """Return where a path lies on a system with merged /usr (``/lib`` is ``/usr/lib``)."""
     return PurePosixPath("usr") / path if path.parts and path.parts[0] in _MERGED else path
-
-
-DAMAGED = (
-    tarfile.TarError,
-    EOFError,
-    zlib.error,
-    ValueError,
-    OverflowError,
-    RecursionError,
-)
-"""What reading a damaged tar ends with; the last three of sizes and names that cannot be."""
-
-_IMPOSSIBLE = {
-    errno.EEXIST,
-    errno.EINVAL,
-    errno.EISDIR,
-    errno.ELOOP,
-    errno.ENAMETOOLONG,
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.EPERM,
-}
-"""A directory where a file is, a name of 5,000 letters: the package's fault, not the disk's."""
 
 
 def unpack(deb: Path, into: Path, *, move: Move, keep: Keep) -> None:
@@ -75,7 +51,7 @@ def unpack(deb: Path, into: Path, *, move: Move, keep: Keep) -> None:
     try:
         with _data(deb) as archive:
             unpack_tar(archive, into, move=move, keep=keep)
-    except (*DAMAGED, ArError, LZMAError, ZstdError) as error:
+    except (*tars.DAMAGED, ArError, LZMAError, ZstdError) as error:
         raise VerificationError(f"{deb}: not a Debian package: {error}") from error
     except OSError as error:
         if error.errno is not None:
@@ -89,35 +65,9 @@ def unpack_tar(archive: tarfile.TarFile, into: Path, *, move: Move, keep: Keep) 
     Raises:
         VerificationError: it reaches outside of ``into``, or says what no file system can hold.
     """
-    for member in members(archive):
-        with blamed(member):
+    for member in tars.members(archive):
+        with tars.blamed(member):
             _unpack_member(archive, member, into, move, keep)
-
-
-def members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """Yield a tar's members as it does, but end as :data:`DAMAGED` has it at a size below zero."""
-    try:
-        yield from archive
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        raise tarfile.ReadError("a member begins before the file") from error
-
-
-@contextmanager
-def blamed(member: tarfile.TarInfo) -> Iterator[None]:
-    """Blame a member of a tar for what the file system refuses on its account.
-
-    Raises:
-        VerificationError: it says what no file system can hold; the text names it.
-        OSError: it is not the member's fault: the disk is full, for one.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _IMPOSSIBLE:
-            raise
-        raise VerificationError(f"{member.name!r}: {error.strerror}") from error
 
 
 @contextmanager
@@ -130,13 +80,13 @@ def _data(deb: Path) -> Iterator[tarfile.TarFile]:
     with closing(container.getmember(names[0])) as member:
         stream = cast(IO[bytes], member)
         if not names[0].endswith(".zst"):
-            with tarfile.open(fileobj=stream, mode="r:*") as archive:
+            with tarfile.open(fileobj=stream, mode="r:*", tarinfo=tars.Header) as archive:
                 yield archive
             return
         with tempfile.TemporaryFile() as plain:
             ZstdDecompressor().copy_stream(stream, plain)
             plain.seek(0)
-            with tarfile.open(fileobj=plain, mode="r:") as archive:
+            with tarfile.open(fileobj=plain, mode="r:", tarinfo=tars.Header) as archive:
                 yield archive
 
 

@@ -10,7 +10,7 @@ import os
 import tarfile
 from pathlib import Path
 
-from harness import process
+from harness import process, tars
 from harness.errors import VerificationError
 from harness.packages import deb
 from harness.packages.deb import Keep, Move
@@ -113,9 +113,9 @@ def unpack(package: Path, into: Path, *, move: Move, keep: Keep, scratch: Path) 
     if done.status != 0 or not archive.is_file():
         raise VerificationError(f"{package}: not an rpm package: {_said(done.stderr)}")
     try:
-        with tarfile.open(archive, mode="r:gz") as opened:
+        with tarfile.open(archive, mode="r:gz", tarinfo=tars.Header) as opened:
             deb.unpack_tar(opened, into, move=move, keep=keep)
-    except deb.DAMAGED as error:
+    except tars.DAMAGED as error:
         raise VerificationError(f"{package}: not an rpm package: {error}") from error
     finally:
         archive.unlink()
