@@ -174,7 +174,11 @@ def resolve(tree: Path | None, wanted: Iterable[str]) -> list[Module]:
     """
     if tree is None:
         return []
-    files = {name_of(path): path for path in tree.rglob("*.ko*") if _SUFFIX.search(path.name)}
+    files = {
+        name_of(path): path
+        for path in tree.rglob("*.ko*")
+        if _SUFFIX.search(path.name) and path.is_file()
+    }
     resolved: list[Module] = []
     for name in wanted:
         if name in files:

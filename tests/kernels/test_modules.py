@@ -101,3 +101,11 @@ def test_a_chain_of_dependencies_may_be_longer_than_pythons_stack(tmp_path: Path
     tree(tmp_path, **{f"m{number}": f"m{number + 1}" for number in range(length)})
     found = modules.resolve(tmp_path, ["m0"])
     assert names(found) == [f"m{number}" for number in reversed(range(length))]
+
+
+def test_what_is_called_like_a_module_and_is_no_file_is_none(tmp_path: Path) -> None:
+    (tmp_path / "directory.ko").mkdir()
+    (tmp_path / "dangling.ko").symlink_to("nowhere")
+    (tmp_path / "loop.ko").symlink_to("loop.ko")
+    tree(tmp_path, real="")
+    assert names(modules.resolve(tmp_path, ["directory", "dangling", "loop", "real"])) == ["real"]
