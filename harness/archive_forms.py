@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, model_validator
 
-from harness.store import RECORD
+from harness.store import KEY, RECORD
 
 _DEPTH = 64
 """Directories in each other; trees are removed by recursion."""
@@ -94,7 +94,7 @@ class EntryForm(_Form):
     """One entry of the store."""
 
     kind: Literal["kernels", "tools", "layouts", "disks"]
-    key: str
+    key: Annotated[str, Field(pattern=KEY)]
     label: str
     directories: Annotated[tuple[DirectoryForm, ...], FailFast()] = ()
     files: Annotated[tuple[FileForm, ...], FailFast()] = ()

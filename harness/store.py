@@ -31,7 +31,8 @@ LONGEST_SESSION = 7 * 86400.0
 """Seconds after which no session goes on that looked for an entry."""
 RECORD = "entry.json"
 """Name of the file that records what an entry is."""
-_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@-]{0,200}")
+KEY = r"^[A-Za-z0-9][A-Za-z0-9._+=@-]{0,200}$"
+"""What an entry of a kind may be called."""
 _SIZE = "size:"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -108,7 +109,7 @@ class Store:
 
     def path(self, kind: str, key: str) -> Path:
         """Return where the entry is or would be."""
-        if not _KEY.fullmatch(key):
+        if not re.fullmatch(KEY, key):
             raise StoreError(f"{key!r} is not a key of the store")
         return self.root / kind / key
 
