@@ -42,14 +42,13 @@ class Cells:
         self._laboratory = laboratory
         self._run = run
         self._told = told
-        self._ahead: Ahead[str, Observation] = Ahead((), 1)
+        # Each waits for a place of its own; how many there are depends on the accelerator.
+        self._ahead: Ahead[str, Observation] = Ahead(2 * len(os.sched_getaffinity(0)))
         self._ending = threading.Event()
 
     def begin(self, cells: Iterable[Cell]) -> None:
         """Begin to run cells, as many at once as there is room for guests."""
-        jobs = [(cell.id, self._job(cell)) for cell in cells]
-        # Each waits for a place of its own; how many there are depends on the accelerator.
-        self._ahead = Ahead(jobs, 2 * len(os.sched_getaffinity(0)))
+        self._ahead.begin([(cell.id, self._job(cell)) for cell in cells])
 
     def of(self, cell: Cell) -> Observation:
         """Return what was observed of a cell, which may have been run ahead."""
@@ -94,8 +93,8 @@ def running(
 ) -> Iterator[Cells]:
     """Run cells ahead of need while the block runs; ``told`` hears of each once it is recorded."""
     made = Cells(laboratory, run, told)
-    made.begin(cells)
     try:
+        made.begin(cells)
         yield made
     finally:
         made.end()

@@ -116,7 +116,7 @@ class Session:
         """Further runs of cells, by node id."""
         self._broken: HarnessError | None = None
         self._ending = False
-        self._ahead: Ahead[str, Observation] = Ahead((), 1)
+        self._ahead: Ahead[str, Observation] = Ahead(1)
         self._pool = ThreadPoolExecutor(_PREPARING, thread_name_prefix="prepare")
 
     def _tell(self, choice: Choice) -> None:
@@ -182,14 +182,16 @@ class Session:
             self._join_run(ids)
         else:
             self._open_run(ids, guests=bool(applying) or len(cells) < len(items))
-            self._prepare(applying)
         jobs = [] if worker else [(cell.nodeid, self._job(cell)) for cell in cells]
         if self.run is not None:
             take_part(self.config, self.run.path)
         bound = terminated_with_parent() if worker else nullcontext()
+        self._ahead = Ahead(self._workers())
         with terminated_as_interrupted(), bound:
-            self._ahead = Ahead(jobs, self._workers())
-            try:
+            try:  # which may be interrupted as soon as a thread has begun
+                if not worker:
+                    self._prepare(applying)
+                self._ahead.begin(jobs)
                 yield
             finally:
                 self._close()
@@ -327,7 +329,8 @@ class Session:
             return lambda: once_more(self, again)
 
         self._ahead.close(lambda: None)
-        self._ahead = Ahead([(again.id, job(again)) for again in cells], self._workers())
+        self._ahead = Ahead(self._workers())
+        self._ahead.begin([(again.id, job(again)) for again in cells])
         results = {}
         for again in cells:
             results[again.id] = self._ahead.result(again.id, job(again), self.progress.flush)

@@ -31,9 +31,14 @@ class Ahead(Generic[K, T]):
     A job that nobody listed runs when its result is asked for, in the asking thread.
     """
 
-    def __init__(self, jobs: Sequence[tuple[K, Callable[[], T]]], workers: int) -> None:
+    def __init__(self, workers: int) -> None:
         self._pool = ThreadPoolExecutor(max_workers=max(1, workers), thread_name_prefix="cell")
-        self._futures: dict[K, Future[T]] = {key: self._pool.submit(job) for key, job in jobs}
+        self._futures: dict[K, Future[T]] = {}
+
+    def begin(self, jobs: Sequence[tuple[K, Callable[[], T]]]) -> None:
+        """Begin to run jobs; whoever is interrupted in it has something to close."""
+        for key, job in jobs:
+            self._futures[key] = self._pool.submit(job)
 
     def result(
         self,

@@ -213,6 +213,26 @@ def test_a_session_that_is_interrupted_keeps_its_cells_and_shows_them(
     assert "hangs" not in recorded
 
 
+INTERRUPTED = """
+class Interrupted(sessions.Ahead):
+    def begin(self, jobs):
+        super().begin(jobs)
+        raise KeyboardInterrupt
+
+
+sessions.Ahead = Interrupted
+"""
+
+
+def test_a_session_that_is_interrupted_while_its_cells_begin_ends(
+    pytester: pytest.Pytester, run: Run, scenarios: Write, scripted: None
+) -> None:
+    with (pytester.path / "conftest.py").open("a") as file:
+        file.write(INTERRUPTED)
+    scenarios("hangs")
+    assert run("--guests=1").ret == pytest.ExitCode.INTERRUPTED
+
+
 def wait_for(true: Callable[[], bool], limit: float = 60.0) -> None:
     deadline = time.monotonic() + limit
     while not true():

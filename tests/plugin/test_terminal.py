@@ -83,13 +83,14 @@ def test_closing_interrupts_what_runs_and_drops_what_has_not_begun() -> None:
         ran.append("later")
         return "later"
 
-    ahead = Ahead([("long", long), ("later", later)], 1)
+    ahead: Ahead[str, str] = Ahead(1)
+    ahead.begin([("long", long), ("later", later)])
     begun.wait()
     ahead.close(ended.set)
     assert ran == ["long"]
 
 
 def test_a_job_that_nobody_listed_runs_where_it_is_asked_for() -> None:
-    ahead: Ahead[str, int] = Ahead((), 1)
+    ahead: Ahead[str, int] = Ahead(1)
     assert ahead.result("other", threading.get_ident) == threading.get_ident()
     ahead.close(lambda: None)
