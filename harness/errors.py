@@ -9,6 +9,7 @@ HarnessError
 ├── ImageError          an image that cannot be used
 ├── ToolError           a program of this machine that is missing or failed
 ├── StoreError          the artefact store: full, read-only, corrupt
+├── EndedError          the session ended before something was done
 └── GuestError          a guest was lost: never the image's fault by itself
     ├── GuestDied       panicked, powered off, or its QEMU ended
     └── GuestTimeout    did not answer within a limit
@@ -60,6 +61,10 @@ class ToolError(HarnessError):
 
 class StoreError(HarnessError):
     """The artefact store is full, not writable or corrupt."""
+
+
+class EndedError(HarnessError):
+    """The session ended before something was done, which says nothing of it."""
 
 
 class GuestError(HarnessError):

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import ending
 from harness.errors import ToolError
 
 TERMINATE_GRACE = 2.0
@@ -60,9 +61,11 @@ def run(
     Whatever ends the wait early (the limit, Ctrl-C, an exception) ends the whole group first.
 
     Raises:
+        EndedError: this thread was told to end; nothing is left running.
         ToolError: it could not be started, took longer than ``limit`` seconds or, with
             ``check``, ended with a status other than 0; the text has the tail of its stderr.
     """
+    ending.heed()
     words = tuple(str(word) for word in argv)
     started = time.monotonic()
     child = None
@@ -70,6 +73,7 @@ def run(
         with _interrupts_held_back():
             child = _started(words, stdin is not None, cwd, env)
             _running.add(child)
+        ending.heed()  # once more: who tells it sees what is counted alone
         stdout, stderr = child.communicate(stdin, timeout=limit)
     except BaseException as error:
         if child is None:
@@ -162,7 +166,11 @@ def _interrupts_held_back() -> Iterator[None]:
 
 
 def end_running() -> None:
-    """End whatever :func:`run` waits for in other threads; each wait ends with its ToolError."""
+    """End whatever :func:`run` waits for in other threads, and let them start nothing any more.
+
+    Each wait ends with its ToolError.
+    """
+    ending.tell_others()
     for child in tuple(_running):
         if child.poll() is None:
             end_group(child)

@@ -22,13 +22,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from harness import held
+from harness import ending, held
 from harness.errors import StoreError
 
 LONGEST_SESSION = 7 * 86400.0
 """Seconds after which no session goes on that looked for an entry."""
+_GLANCE = 0.2
+"""Seconds between two looks at whether a lock is still waited for."""
 RECORD = "entry.json"
 """Name of the file that records what an entry is."""
 KEY = r"^[A-Za-z0-9][A-Za-z0-9._+=@-]{0,200}$"
@@ -94,6 +96,14 @@ def _address(entry: Path, name: str) -> str:
         return entry.name if _SHA256.fullmatch(entry.name) else ""
     path = Path(name)
     return path.name if path.parent.name == "sha256" and _SHA256.fullmatch(path.name) else ""
+
+
+def _acquired(lock: FileLock) -> bool:
+    try:
+        lock.acquire(timeout=_GLANCE)
+    except Timeout:
+        return False
+    return True
 
 
 class Store:
@@ -209,12 +219,18 @@ class Store:
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Keep other processes and threads away from ``name``."""
+        """Keep other processes and threads away from ``name``.
+
+        Raises:
+            EndedError: this thread was told to end before it had the lock.
+            StoreError: the store is full or not writable.
+        """
         with self._translated():
             locks = self.root / "locks"
             locks.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = FileLock(locks / f"{name}.lock", is_singleton=False, thread_local=False)
-            lock.acquire()
+            while not _acquired(lock):
+                ending.heed()
         try:
             yield
         finally:

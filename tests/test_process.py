@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness import process
-from harness.errors import ToolError
+from harness.errors import EndedError, ToolError
 
 
 def ends(pid: int) -> bool:
@@ -95,6 +96,51 @@ def test_what_other_threads_wait_for_can_be_ended(tmp_path: Path) -> None:
         process.end_running()
         with pytest.raises(ToolError, match=r"^sh ended with status -15$"):
             waiting.result()
+    assert ends(sleeper)
+
+
+def test_threads_that_were_told_to_end_start_nothing_more_and_others_do(tmp_path: Path) -> None:
+    note, may_go_on = tmp_path / "note", threading.Event()
+
+    def late() -> None:
+        may_go_on.wait(60)
+        process.run(["touch", note], limit=60)
+
+    with ThreadPoolExecutor() as pool:
+        started = pool.submit(late)
+        process.end_running()
+        may_go_on.set()
+        with pytest.raises(EndedError, match=r"^the session ends: nothing is begun"):
+            started.result()
+    assert not note.exists()
+    with ThreadPoolExecutor() as pool:  # another session's
+        assert pool.submit(process.run, ["touch", note], limit=60).result().status == 0
+    assert process.run(["cat", note], limit=60).status == 0
+
+
+def test_what_is_started_while_others_are_ended_does_not_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unseen(set[subprocess.Popen[bytes]]):
+        """Counts a child only after the end, as where the end comes between start and count."""
+
+        def add(self, child: subprocess.Popen[bytes]) -> None:
+            counting.set()
+            over.wait(60)
+            super().add(child)
+
+    counting, over, note = threading.Event(), threading.Event(), tmp_path / "pid"
+    os.mkfifo(note)
+    monkeypatch.setattr(process, "_running", Unseen())
+    script = f"sleep 1000 & echo $! >{note}; wait"
+    with ThreadPoolExecutor() as pool:
+        late = pool.submit(process.run, ["sh", "-c", script], limit=30)
+        sleeper = int(note.read_text())
+        counting.wait(60)
+        process.end_running()
+        over.set()
+        with pytest.raises(EndedError):
+            late.result()
     assert ends(sleeper)
 
 

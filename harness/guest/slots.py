@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from filelock import FileLock, Timeout
 
+from harness import ending
 from harness.errors import UsageError
 from harness.model.hosts import Accelerator
 from harness.store import Store
@@ -61,6 +62,9 @@ class Places:
         """Hold one of ``count`` places; waits for one, and whoever came first gets it first.
 
         Results are taken in order, so a guest that others overtook would hold up all of them.
+
+        Raises:
+            EndedError: this thread was told to end before it had one.
         """
         with self._turn():
             lock = self._lock(count)
@@ -94,4 +98,5 @@ class Places:
                 except Timeout:
                     continue
                 return lock
+            ending.heed()
             time.sleep(_POLL)

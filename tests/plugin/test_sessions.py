@@ -12,6 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from filelock import FileLock
 
 from harness.results.runs import find_runs, load_run
 
@@ -231,6 +232,59 @@ def test_a_session_that_is_interrupted_while_its_cells_begin_ends(
         file.write(INTERRUPTED)
     scenarios("hangs")
     assert run("--guests=1").ret == pytest.ExitCode.INTERRUPTED
+
+
+WAITING = """
+from filelock import FileLock
+
+
+class Waiting(Scripted):
+    def observe(self, id, scenario, image, entry, log, **how):
+        store = self.assembly.store
+        log.write_text("up")
+        with self.place() if scenario.name == "place" else store.lock("thing"):
+            return super().observe(id, scenario, image, entry, log, **how)
+
+
+sessions.Laboratory = Waiting
+"""
+
+
+@pytest.mark.parametrize(("waits", "lock"), [("place", "guest-0"), ("lock", "thing")])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_session_that_waits_for_another_process_ends_at_once_when_it_is_interrupted(
+    pytester: pytest.Pytester,
+    run: Run,
+    scenarios: Write,
+    scripted: None,
+    own_store: Path,
+    waits: str,
+    lock: str,
+    number: signal.Signals,
+) -> None:
+    with (pytester.path / "conftest.py").open("a") as file:
+        file.write(WAITING)
+    scenarios(waits, "later")
+    (own_store / "locks").mkdir(parents=True)
+    words = [*map(str, pytester._getpytestargs()), "-p", "harness.plugin"]
+    with (
+        FileLock(own_store / "locks" / f"{lock}.lock"),
+        subprocess.Popen(
+            [*words, "--guests=1", "--kernels=6.12"],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=pytester.path,
+            env={**os.environ, "HOME": str(pytester.path)},
+        ) as child,
+    ):
+        try:
+            wait_for(lambda: any(results(pytester).glob(f"latest/consoles/some-{waits}-*")))
+            child.send_signal(number)
+            text, _ = child.communicate(timeout=20)
+        finally:
+            child.kill()
+    assert child.returncode == pytest.ExitCode.INTERRUPTED, text
+    assert not list(results(pytester).glob("latest/cells/*"))
 
 
 def wait_for(true: Callable[[], bool], limit: float = 60.0) -> None:
