@@ -20,6 +20,7 @@ from typing import Self
 import httpx
 import tenacity
 
+from harness import ending
 from harness.errors import HarnessError, UnavailableError, UsageError, VerificationError
 from harness.packages.hosts import Hosts, said
 from harness.progress import Progress, Silent
@@ -153,6 +154,7 @@ class Fetcher:
         """Return the file from the store, fetched from the first of ``urls`` that has it.
 
         Raises:
+            EndedError: this thread was told to end.
             VerificationError: a server gave something else than ``expected``.
             UnavailableError: none of ``urls`` has it; ``remedy`` ends the text where a server
                 answered that it does not.
@@ -177,8 +179,8 @@ class Fetcher:
                 continue
             return
         gone = any(isinstance(problem, NotThereError) for problem in problems)
-        ending = f"; {remedy}" if remedy and gone else ""
-        raise UnavailableError(f"{name} cannot be had: {'; '.join(map(str, problems))}{ending}")
+        advice = f"; {remedy}" if remedy and gone else ""
+        raise UnavailableError(f"{name} cannot be had: {'; '.join(map(str, problems))}{advice}")
 
     def _fetch(self, url: str, file: Path, expected: Expected | None) -> None:
         file.unlink(missing_ok=True)
@@ -204,6 +206,7 @@ class Fetcher:
             raise UnavailableError(f"{url}: {error}, {self.limits.attempts} times over") from error
 
     def _attempt(self, url: str, file: Path, expected: Expected | None) -> None:
+        ending.heed()
         have = file.stat().st_size if file.exists() else 0
         headers = {"Range": f"bytes={have}-"} if have else {}
         with (
@@ -236,6 +239,7 @@ class Fetcher:
         what = url.rpartition("/")[2]
         with file.open("ab" if done else "wb") as out:
             for chunk in reply.iter_raw(_CHUNK):
+                ending.heed()
                 done += len(chunk)
                 if done > limit:
                     raise VerificationError(

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from aptarchive import Handler, Server
 
-from harness.errors import UnavailableError, UsageError, VerificationError
+from harness import ending
+from harness.errors import EndedError, UnavailableError, UsageError, VerificationError
 from harness.packages.download import (
     Expected,
     Fetcher,
@@ -64,6 +67,13 @@ def rest(handler: Handler) -> None:
     handler.send_header("Content-Length", str(len(CONTENT) - start))
     handler.end_headers()
     handler.wfile.write(CONTENT[start:])
+
+
+def whole(handler: Handler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(CONTENT)))
+    handler.end_headers()
+    handler.wfile.write(CONTENT)
 
 
 def stalled(handler: Handler) -> None:
@@ -182,6 +192,35 @@ def test_a_stalled_transfer_ends_after_the_limit_and_the_host_is_given_up(
         with pytest.raises(UnavailableError, match="out of reach"):
             fetcher.read(f"{server.base}/other")
     assert "/other" not in server.asked
+    assert nothing_kept(store)
+
+
+@pytest.mark.parametrize(
+    "answer", [whole, status(503)], ids=["while it goes on", "before it is tried again"]
+)
+def test_a_transfer_is_given_up_when_its_thread_is_told_to_end(
+    root: Path,
+    server: Server,
+    fetcher: Fetcher,
+    store: Store,
+    answer: Callable[[Handler], None],
+) -> None:
+    asked, told = threading.Event(), threading.Event()
+
+    def wait(handler: Handler) -> None:
+        asked.set()
+        assert told.wait(30)
+        answer(handler)
+
+    server.misbehaviours["/file.bin"] = once(wait, server, "/file.bin")
+    with ThreadPoolExecutor() as pool:
+        fetched = pool.submit(blob, fetcher, f"{server.base}/file.bin")
+        assert asked.wait(30)
+        ending.tell_others()
+        told.set()
+        with pytest.raises(EndedError):
+            fetched.result()
+    assert server.asked == ["/file.bin"]
     assert nothing_kept(store)
 
 
