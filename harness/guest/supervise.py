@@ -1,6 +1,7 @@
 """Run a program, confined, as a child that does not outlive whoever holds the other end of stdin.
 
-A byte there ends it as well, for the other end may have more than one holder.
+A byte there ends it as well, and so does its parent's end, for a process that the parent forked
+holds the other end, too.
 
 Started as ``python -I -S supervise.py DIRECTORY JAIL PROGRAM ARGS``; JAIL is of
 :func:`jail.words`. The directory is the program's own and is removed after it, always by this
@@ -41,6 +42,8 @@ def main(directory: str, argv: list[str]) -> int:
     poll = select.poll()
     poll.register(0, select.POLLIN | select.POLLHUP)
     poll.register(process, select.POLLIN)
+    with contextlib.suppress(OSError):  # it lies in another pid namespace
+        poll.register(os.pidfd_open(os.getppid()), select.POLLIN)
     ready = [descriptor for descriptor, _ in poll.poll()]
     if process not in ready:
         os.kill(child, signal.SIGKILL)

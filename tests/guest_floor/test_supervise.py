@@ -124,10 +124,10 @@ def test_ctrl_c_of_the_group_does_not_reach_past_the_supervisor() -> None:
 
 
 PARENT = """if True:
-    import subprocess, sys, threading
+    import os, signal, subprocess, sys, threading
     def start():
         child = subprocess.Popen(
-            sys.argv[1:] + ["/bin/sh", "-c", "echo $$; exec sleep 1000"],
+            sys.argv[2:] + ["/bin/sh", "-c", "echo $$; exec sleep 1000"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
         )
         children.append(child)
@@ -136,6 +136,12 @@ PARENT = """if True:
     thread.start()
     thread.join()
     print(children[0].stdout.readline().decode(), end="", flush=True)
+    if sys.argv[1] == "forks":
+        fork = os.fork()
+        if fork == 0:
+            signal.alarm(60)
+            signal.pause()
+        print(fork, flush=True)
     sys.stdin.read()
 """
 
@@ -149,7 +155,7 @@ def test_the_child_outlives_the_thread_that_started_it_and_not_a_killed_parent(
     its.mkdir()
     (its / "socket").touch()
     with subprocess.Popen(
-        [sys.executable, str(code), *WITHOUT, str(its), *JAIL],
+        [sys.executable, str(code), "waits", *WITHOUT, str(its), *JAIL],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as parent:
@@ -161,6 +167,26 @@ def test_the_child_outlives_the_thread_that_started_it_and_not_a_killed_parent(
         assert ends(pid)
         assert ends(supervisor)
     assert not its.exists()
+
+
+def test_the_child_does_not_outlive_a_killed_parent_though_a_fork_of_it_has_the_pipe(
+    tmp_path: Path,
+) -> None:
+    code = tmp_path / "parent.py"
+    code.write_text(PARENT)
+    with subprocess.Popen(
+        [sys.executable, str(code), "forks", *SUPERVISED],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as parent:
+        assert parent.stdout is not None
+        pid, fork = (int(parent.stdout.readline()) for _ in range(2))
+        parent.kill()
+        try:
+            assert ends(pid)
+            assert not ends(fork, within=0)
+        finally:
+            os.kill(fork, signal.SIGKILL)
 
 
 def test_the_directory_goes_with_the_child_whoever_lives_to_see_it(tmp_path: Path) -> None:
