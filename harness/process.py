@@ -70,7 +70,7 @@ def run(
     started = time.monotonic()
     child = None
     try:
-        with _interrupts_held_back():
+        with interrupts_held_back():
             child = _started(words, stdin is not None, cwd, env)
             _running.add(child)
         ending.heed()  # once more: who tells it sees what is counted alone
@@ -122,7 +122,7 @@ def attend(argv: Sequence[str | Path], *, limit: float, grace: float) -> int:
     words = tuple(str(word) for word in argv)
     child = None
     try:
-        with _interrupts_held_back():
+        with interrupts_held_back():
             child = subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)
         return child.wait(limit)
     except OSError as error:
@@ -149,20 +149,26 @@ def _interrupt(child: subprocess.Popen[bytes], grace: float) -> None:
 
 
 @contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Let Ctrl-C wait for the block's end: a child that is half started would be lost."""
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
+def interrupts_held_back() -> Iterator[None]:
+    """Let Ctrl-C, and SIGTERM where that is handled, wait for the block's end.
+
+    A child that is half started, or not yet told to end, would be lost.
+    """
+    held = (signal.SIGINT, signal.SIGTERM)
+    before = {number: then for number in held if callable(then := signal.getsignal(number))}
+    if threading.current_thread() is not threading.main_thread():
         yield  # no other thread is interrupted
         return
-    came = threading.Event()
-    signal.signal(signal.SIGINT, lambda number, frame: came.set())
+    came: list[int] = []
+    for number in before:
+        signal.signal(number, lambda number, frame: came.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if came.is_set():
-        signal.raise_signal(signal.SIGINT)
+        for number, then in before.items():
+            signal.signal(number, then)
+    if came:
+        signal.raise_signal(came[0])
 
 
 def end_running() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
+from harness import process
+
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
@@ -55,6 +57,7 @@ class Ahead(Generic[K, T]):
 
     def close(self, interrupt: Callable[[], None]) -> None:
         """Drop what has not begun, ``interrupt`` what runs, and wait for its end."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        interrupt()
+        with process.interrupts_held_back():  # whoever is impatient presses Ctrl-C twice
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            interrupt()
         self._pool.shutdown(wait=True)
