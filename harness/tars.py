@@ -7,7 +7,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Self
+from typing import NoReturn, Self
 
 from harness.errors import VerificationError
 
@@ -42,26 +42,45 @@ _DESCRIBING = {
 }
 _LONGEST = 1 << 20
 """Bytes; a path has 4,096 at most, an extended attribute 65,536."""
+_LONGEST_OF_ALL = 1 << 12
+"""Bytes, of a header about all members that follow; git writes one of 52."""
 
 
 class Header(tarfile.TarInfo):
     """A member's header; the ``tarinfo`` of every tar that comes from outside.
 
     What describes the next member (a long name, a pax header) is read into memory as a whole,
-    whatever size it claims.
+    whatever size it claims, and so is a map of a sparse file; a tar keeps all that it has read.
     """
+
+    @classmethod
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
+        """Read a member's headers, and keep nothing of them but what is the member's."""
+        member = super().fromtarfile(tarfile)
+        member.pax_headers = {}
+        tarfile.pax_headers = {}  # what was said of all members is said of the next one only
+        return member
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         """Read a header.
 
         Raises:
-            tarfile.ReadError: it announces more words about the next member than any has.
+            tarfile.ReadError: it announces more words about the next member than any has, or a
+                sparse file.
         """
         header = super().frombuf(buf, encoding, errors)
         if header.type in _DESCRIBING and header.size > _LONGEST:
             raise tarfile.ReadError(f"{header.size} bytes about one member")
+        if header.type == tarfile.XGLTYPE and header.size > _LONGEST_OF_ALL:
+            raise tarfile.ReadError(f"{header.size} bytes about all members")
+        if header.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError("a sparse file")
         return header
+
+    def _proc_gnusparse_10(self, *_: object) -> NoReturn:
+        """Refuse a map that lies in the file (tarfile's own hook, in all of its versions)."""
+        raise tarfile.ReadError("a sparse file")
 
 
 def members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

@@ -41,6 +41,44 @@ def test_the_longest_name_and_attribute_are_read_and_so_is_a_file_of_any_size(
         found = tar.next()
     assert found is not None
     assert (found.name, found.size) == (member.name, member.size)
-    assert found.pax_headers.get("SCHILY.xattr.user.x") == member.pax_headers.get(
-        "SCHILY.xattr.user.x"
-    )
+
+
+def described(kind: bytes, words: int) -> bytes:
+    """Return a member that has a pax header with so many words before it."""
+    text = b"".join(b"18 k%011d=1\n" % number for number in range(words))
+    assert len(text) == 18 * words
+    header = tarfile.TarInfo("x")
+    header.type, header.size = kind, len(text)
+    padded = text + bytes(-len(text) % 512)
+    return header.tobuf(tarfile.USTAR_FORMAT) + padded + tarfile.TarInfo("y").tobuf()
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_what_was_said_of_members_is_not_kept(kind: bytes) -> None:
+    with opened(3 * described(kind, 200)) as tar:
+        assert [member.pax_headers for member in tar] == [{}, {}, {}]
+        assert tar.pax_headers == {}
+
+
+def test_a_long_header_about_all_members_is_refused() -> None:
+    with pytest.raises(tarfile.ReadError, match="18000 bytes about all members"):
+        opened(described(tarfile.XGLTYPE, 1000))
+
+
+def sparse(kind: bytes, headers: dict[str, str]) -> bytes:
+    member = tarfile.TarInfo("x")
+    member.type, member.pax_headers = kind, headers
+    return member.tobuf(tarfile.PAX_FORMAT) + b"1\n0\n1\n".ljust(512, b"\0")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        sparse(tarfile.GNUTYPE_SPARSE, {}),
+        sparse(tarfile.REGTYPE, {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}),
+    ],
+    ids=["GNU", "pax"],
+)
+def test_a_sparse_file_whose_map_may_be_of_any_size_is_refused(content: bytes) -> None:
+    with pytest.raises(tarfile.ReadError, match="a sparse file"):
+        opened(content)
