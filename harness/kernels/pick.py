@@ -72,7 +72,7 @@ def choose(tree: Path, into: Path, what: str) -> str:
     modules = sorted(path.name for path in (tree / MODULES).glob("*") if path.is_dir())
     images: dict[str, Path] = {}
     for path in [*tree.glob(f"{BOOT}/{VMLINUZ}*"), *tree.glob(f"{MODULES}/*/{VMLINUZ}")]:
-        if path.is_file():
+        if path.is_file() and not path.is_symlink():
             images.setdefault(_release(path, modules, what), path)
     if len(images) != 1:
         found = f"{len(images)} kernels ({', '.join(sorted(images))})" if images else "no kernel"
