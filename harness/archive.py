@@ -154,7 +154,7 @@ def _described(entry: Entry) -> EntryForm:
     )
 
 
-def unpack(store: Store, source: IO[bytes]) -> Unpacked:
+def unpack(store: Store, source: IO[bytes], sha256: str = "") -> Unpacked:
     """Put an archive's entries into the store, once every content of it was verified.
 
     Raises:
@@ -169,6 +169,8 @@ def unpack(store: Store, source: IO[bytes]) -> Unpacked:
             _room(store, manifest)
             _contents(tar, manifest, scratch)
         counted.drain()
+        if sha256 and counted.sha256 != sha256:
+            raise VerificationError(f"the archive has the sha256 {counted.sha256}, not {sha256}")
         for form in manifest.entries:
             archive_checks.check(form, scratch)
         uses = Counter(file.sha256 for form in manifest.entries for file in form.files)

@@ -298,6 +298,16 @@ def test_an_entry_with_a_link_that_would_be_refused_is_not_packed(source: Store)
     assert out.getvalue() == b""
 
 
+def test_an_archive_that_changes_while_it_is_read_is_not_the_one_that_was_asked_for(
+    source: Store, store: Store
+) -> None:
+    content, asked = packed(source), "0" * 64
+    with pytest.raises(VerificationError, match=f"has the sha256 [0-9a-f]{{64}}, not {asked}"):
+        archive.unpack(store, io.BytesIO(content), asked)
+    assert not store.entries()
+    assert archive.unpack(store, io.BytesIO(content), hashlib.sha256(content).hexdigest()).arrived
+
+
 def test_a_manifest_larger_than_any_stores_is_not_read(store: Store) -> None:
     manifest = tarfile.TarInfo("manifest.json")
     manifest.size = (16 << 20) + 1

@@ -196,7 +196,7 @@ def import_(
         with _opened(file) as source:
             if sha256:
                 _hold(source, sha256)
-            done = archive.unpack(made.store, source)
+            done = archive.unpack(made.store, source, sha256.lower())
         rows = [
             [a.kind, a.label, f"{a.size / 1e6:.1f}", "" if a.new else "was there"]
             for a in done.arrived
