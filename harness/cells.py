@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from harness import process
+from harness.ending import Ending
 from harness.errors import GuestError
 from harness.laboratory import Laboratory
 from harness.model.hosts import HostEntry
@@ -42,9 +42,9 @@ class Cells:
         self._laboratory = laboratory
         self._run = run
         self._told = told
+        self._ending = Ending()
         # Each waits for a place of its own; how many there are depends on the accelerator.
-        self._ahead: Ahead[str, Observation] = Ahead(2 * len(os.sched_getaffinity(0)))
-        self._ending = threading.Event()
+        self._ahead: Ahead[str, Observation] = Ahead(2 * len(os.sched_getaffinity(0)), self._ending)
 
     def begin(self, cells: Iterable[Cell]) -> None:
         """Begin to run cells, as many at once as there is room for guests."""
@@ -63,7 +63,7 @@ class Cells:
         """
         log = self._run.console_path(cell.id, repeat)
         seen = self._laboratory.observe(cell.id, cell.scenario, cell.image, cell.entry, log)
-        if self._ending.is_set():
+        if self._ending.told:
             raise GuestError("the command ended before the cell did")
         seen = replace(seen, repeat=repeat)
         self._run.write_cell(seen)
@@ -78,7 +78,7 @@ class Cells:
         return lambda: self.observe(cell)
 
     def _interrupt(self) -> None:
-        self._ending.set()
+        self._ending.tell()
         if "apparatus" in self._laboratory.assembly.__dict__:
             self._laboratory.assembly.apparatus.keeper.end()
         process.end_running()

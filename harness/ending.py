@@ -1,32 +1,48 @@
-"""Threads that were told to end: they begin nothing more, and wait for no other process.
+"""The end of a session, as its threads hear of it: they begin nothing more and wait for nobody.
 
-It is told to threads, since those that do a session's work end with it, while the one that ends
-it goes on to write its reports, and another session may follow in the same process.
+Each session has an end of its own, known to its own threads alone: a process may have several, one
+within or after another, and the thread that ends a session goes on to write its reports.
 """
 
 from __future__ import annotations
 
 import threading
-from weakref import WeakSet
 
 from harness.errors import EndedError
 
-_told: WeakSet[threading.Thread] = WeakSet()
-"""Threads are the whole process's, as its signal handlers are."""
+
+class Ending:
+    """Whether a session has ended; threads that work for it :meth:`join` it when they start."""
+
+    def __init__(self) -> None:
+        self._told = threading.Event()
+
+    @property
+    def told(self) -> bool:
+        """Whether the session has ended."""
+        return self._told.is_set()
+
+    def tell(self) -> None:
+        """Tell every thread that joined, or will, to end."""
+        self._told.set()
+
+    def join(self) -> None:
+        """Let this thread's work end with the session."""
+        _here.ending = self
 
 
-def tell_others() -> None:
-    """Tell every thread but this one to end."""
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread():
-            _told.add(thread)
+class _Here(threading.local):
+    ending: Ending | None = None
+
+
+_here = _Here()
 
 
 def heed() -> None:
-    """Go on only if this thread was not told to end.
+    """Go on only if this thread's session has not ended.
 
     Raises:
-        EndedError: it was.
+        EndedError: it has.
     """
-    if threading.current_thread() in _told:
+    if _here.ending is not None and _here.ending.told:
         raise EndedError("the session ends: nothing is begun and nothing waited for any more")

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from harness import ending
 from harness.errors import ToolError
@@ -73,7 +74,7 @@ def run(
         with interrupts_held_back():
             child = _started(words, stdin is not None, cwd, env)
             _running.add(child)
-        ending.heed()  # once more: who tells it sees what is counted alone
+        ending.heed()  # once more: who ends what runs sees only what is counted
         stdout, stderr = child.communicate(stdin, timeout=limit)
     except BaseException as error:
         if child is None:
@@ -154,29 +155,33 @@ def interrupts_held_back() -> Iterator[None]:
 
     A child that is half started, or not yet told to end, would be lost.
     """
-    held = (signal.SIGINT, signal.SIGTERM)
-    before = {number: then for number in held if callable(then := signal.getsignal(number))}
     if threading.current_thread() is not threading.main_thread():
         yield  # no other thread is interrupted
         return
+    held = (signal.SIGINT, signal.SIGTERM)
+    before = {int(each): then for each in held if callable(then := signal.getsignal(each))}
     came: list[int] = []
-    for number in before:
-        signal.signal(number, lambda number, frame: came.append(number))
+    over = threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if over.is_set():  # this one is left when another arrives while handlers are put back
+            before[number](number, frame)
+        came.append(number)
+
     try:
+        for number in before:
+            signal.signal(number, note)
         yield
     finally:
+        over.set()
         for number, then in before.items():
             signal.signal(number, then)
-    if came:
-        signal.raise_signal(came[0])
+        for number in dict.fromkeys(came):
+            signal.raise_signal(number)
 
 
 def end_running() -> None:
-    """End whatever :func:`run` waits for in other threads, and let them start nothing any more.
-
-    Each wait ends with its ToolError.
-    """
-    ending.tell_others()
+    """End whatever :func:`run` waits for in other threads; each wait ends with its ToolError."""
     for child in tuple(_running):
         if child.poll() is None:
             end_group(child)

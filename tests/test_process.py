@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness import process
+from harness.ending import Ending
 from harness.errors import EndedError, ToolError
 
 
@@ -99,22 +100,37 @@ def test_what_other_threads_wait_for_can_be_ended(tmp_path: Path) -> None:
     assert ends(sleeper)
 
 
-def test_threads_that_were_told_to_end_start_nothing_more_and_others_do(tmp_path: Path) -> None:
+def test_threads_that_were_told_to_end_start_nothing_more(tmp_path: Path) -> None:
     note, may_go_on = tmp_path / "note", threading.Event()
 
     def late() -> None:
         may_go_on.wait(60)
         process.run(["touch", note], limit=60)
 
-    with ThreadPoolExecutor() as pool:
+    ending = Ending()
+    with ThreadPoolExecutor(initializer=ending.join) as pool:
         started = pool.submit(late)
-        process.end_running()
+        ending.tell()
         may_go_on.set()
         with pytest.raises(EndedError, match=r"^the session ends: nothing is begun"):
             started.result()
     assert not note.exists()
-    with ThreadPoolExecutor() as pool:  # another session's
-        assert pool.submit(process.run, ["touch", note], limit=60).result().status == 0
+
+
+def test_the_threads_of_another_session_go_on_and_so_does_who_ends_one(tmp_path: Path) -> None:
+    note, may_go_on = tmp_path / "note", threading.Event()
+
+    def late() -> int:
+        may_go_on.wait(60)
+        return process.run(["touch", note], limit=60).status
+
+    ending = Ending()
+    with ThreadPoolExecutor(initializer=Ending().join) as pool:
+        started = pool.submit(late)
+        ending.tell()
+        process.end_running()
+        may_go_on.set()
+        assert started.result() == 0
     assert process.run(["cat", note], limit=60).status == 0
 
 
@@ -133,10 +149,12 @@ def test_what_is_started_while_others_are_ended_does_not_go_on(
     os.mkfifo(note)
     monkeypatch.setattr(process, "_running", Unseen())
     script = f"sleep 1000 & echo $! >{note}; wait"
-    with ThreadPoolExecutor() as pool:
+    ending = Ending()
+    with ThreadPoolExecutor(initializer=ending.join) as pool:
         late = pool.submit(process.run, ["sh", "-c", script], limit=30)
         sleeper = int(note.read_text())
         counting.wait(60)
+        ending.tell()
         process.end_running()
         over.set()
         with pytest.raises(EndedError):

@@ -15,6 +15,7 @@ import pytest
 
 from harness import process, recording
 from harness.assembly import Assembly, Options
+from harness.ending import Ending
 from harness.errors import GuestError, HarnessError, UsageError
 from harness.guest import accelerator
 from harness.guest.accelerator import Choice
@@ -115,9 +116,11 @@ class Session:
         self.repeats: dict[str, tuple[Observation, ...]] = {}
         """Further runs of cells, by node id."""
         self._broken: HarnessError | None = None
-        self._ending = False
-        self._ahead: Ahead[str, Observation] = Ahead(1)
-        self._pool = ThreadPoolExecutor(_PREPARING, thread_name_prefix="prepare")
+        self._ending = Ending()
+        self._ahead: Ahead[str, Observation] = Ahead(1, self._ending)
+        self._pool = ThreadPoolExecutor(
+            _PREPARING, thread_name_prefix="prepare", initializer=self._ending.join
+        )
 
     def _tell(self, choice: Choice) -> None:
         self.progress.say(accelerator_line(choice.accelerator.value, choice.why))
@@ -186,7 +189,7 @@ class Session:
         if self.run is not None:
             take_part(self.config, self.run.path)
         bound = terminated_with_parent() if worker else nullcontext()
-        self._ahead = Ahead(self._workers())
+        self._ahead = Ahead(self._workers(), self._ending)
         with terminated_as_interrupted(), bound:
             try:  # which may be interrupted as soon as a thread has begun
                 if not worker:
@@ -278,7 +281,7 @@ class Session:
             self._pool.submit(self.laboratory.image, image)
 
     def _close(self) -> None:
-        self._ending = True
+        self._ending.tell()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._ahead.close(self._interrupt)
         self._pool.shutdown(wait=True)
@@ -329,7 +332,7 @@ class Session:
             return lambda: once_more(self, again)
 
         self._ahead.close(lambda: None)
-        self._ahead = Ahead(self._workers())
+        self._ahead = Ahead(self._workers(), self._ending)
         self._ahead.begin([(again.id, job(again)) for again in cells])
         results = {}
         for again in cells:
@@ -378,10 +381,10 @@ class Session:
         Raises:
             GuestError: the session has ended.
         """
-        if self._ending:
+        if self._ending.told:
             raise GuestError("the session ended before the cell did")
 
     @property
     def ended(self) -> bool:
         """Whether everything that makes guests was closed."""
-        return self._ending
+        return self._ending.told

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
 from harness import process
+from harness.ending import Ending
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -30,11 +31,15 @@ def awaited(future: Future[T], meanwhile: Callable[[], None]) -> T:
 class Ahead(Generic[K, T]):
     """Runs jobs in their order, ``workers`` at once, and keeps each result until it is taken.
 
+    Their threads end with ``ending``.
+
     A job that nobody listed runs when its result is asked for, in the asking thread.
     """
 
-    def __init__(self, workers: int) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=max(1, workers), thread_name_prefix="cell")
+    def __init__(self, workers: int, ending: Ending) -> None:
+        self._pool = ThreadPoolExecutor(
+            max_workers=max(1, workers), thread_name_prefix="cell", initializer=ending.join
+        )
         self._futures: dict[K, Future[T]] = {}
 
     def begin(self, jobs: Sequence[tuple[K, Callable[[], T]]]) -> None:

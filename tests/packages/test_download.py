@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aptarchive import Handler, Server
 
-from harness import ending
+from harness.ending import Ending
 from harness.errors import EndedError, UnavailableError, UsageError, VerificationError
 from harness.packages.download import (
     Expected,
@@ -213,10 +213,11 @@ def test_a_transfer_is_given_up_when_its_thread_is_told_to_end(
         answer(handler)
 
     server.misbehaviours["/file.bin"] = once(wait, server, "/file.bin")
-    with ThreadPoolExecutor() as pool:
+    ending = Ending()
+    with ThreadPoolExecutor(initializer=ending.join) as pool:
         fetched = pool.submit(blob, fetcher, f"{server.base}/file.bin")
         assert asked.wait(30)
-        ending.tell_others()
+        ending.tell()
         told.set()
         with pytest.raises(EndedError):
             fetched.result()

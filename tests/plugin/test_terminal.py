@@ -5,6 +5,7 @@ from concurrent.futures import Future
 
 import pytest
 
+from harness.ending import Ending
 from harness.plugin.terminal import TerminalProgress, accelerator_line, places_line, seconds_line
 from harness.scenarios.ahead import Ahead, awaited
 
@@ -83,7 +84,7 @@ def test_closing_interrupts_what_runs_and_drops_what_has_not_begun() -> None:
         ran.append("later")
         return "later"
 
-    ahead: Ahead[str, str] = Ahead(1)
+    ahead: Ahead[str, str] = Ahead(1, Ending())
     ahead.begin([("long", long), ("later", later)])
     begun.wait()
     ahead.close(ended.set)
@@ -91,6 +92,6 @@ def test_closing_interrupts_what_runs_and_drops_what_has_not_begun() -> None:
 
 
 def test_a_job_that_nobody_listed_runs_where_it_is_asked_for() -> None:
-    ahead: Ahead[str, int] = Ahead(1)
+    ahead: Ahead[str, int] = Ahead(1, Ending())
     assert ahead.result("other", threading.get_ident) == threading.get_ident()
     ahead.close(lambda: None)

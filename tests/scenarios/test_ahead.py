@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from harness.ending import Ending
 from harness.scenarios.ahead import Ahead
 
 
@@ -14,7 +15,7 @@ def test_who_is_impatient_is_heard_once_everything_was_told_to_end(number: signa
         raise KeyboardInterrupt
 
     told = threading.Event()
-    running: Ahead[str, bool] = Ahead(1)
+    running: Ahead[str, bool] = Ahead(1, Ending())
     running.begin([("job", lambda: told.wait(30))])
 
     def tell() -> None:
@@ -29,3 +30,16 @@ def test_who_is_impatient_is_heard_once_everything_was_told_to_end(number: signa
     finally:
         signal.signal(number, before)
     assert told.is_set()
+
+
+def test_an_interrupt_that_came_is_heard_also_where_telling_fails_and_handlers_are_put_back() -> (
+    None
+):
+    def fail() -> None:
+        signal.raise_signal(signal.SIGINT)
+        raise ValueError
+
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        Ahead[str, bool](1, Ending()).close(fail)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
