@@ -220,8 +220,11 @@ class Qemu:
 
     def _last_words(self) -> str:
         """Return the last line of QEMU's standard error, which says why; warnings come before."""
-        self._stderr.seek(0)
-        said = self._stderr.read(_WORDS).decode(errors="backslashreplace").splitlines()
+        try:
+            self._stderr.seek(0)
+            said = self._stderr.read(_WORDS).decode(errors="backslashreplace").splitlines()
+        except ValueError:  # another thread gave the guest up, and closed it
+            said = []
         return (
             consoles.clean(said[-1].removeprefix(f"{emulator.PROGRAM}: ").encode()) if said else ""
         )

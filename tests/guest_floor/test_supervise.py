@@ -196,3 +196,19 @@ def test_the_directory_goes_with_the_child_whoever_lives_to_see_it(tmp_path: Pat
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.wait(20) == 3
         assert not its.exists()
+
+
+def test_who_asks_a_guest_that_was_given_up_meanwhile_is_told_that_it_died(tmp_path: Path) -> None:
+    with (
+        subprocess.Popen(
+            [*SUPERVISED, "/bin/sh", "-c", "exit 7"],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as child,
+    ):
+        assert child.stderr is not None
+        guest = Qemu(child, tmp_path, Console(tmp_path / "console"), child.stderr)
+        child.stderr.close()
+        assert str(guest.died("in a test")) == (
+            "the guest died in a test: QEMU ended with status 7"
+        )
