@@ -117,7 +117,7 @@ class Session:
         """Further runs of cells, by node id."""
         self._broken: HarnessError | None = None
         self._ending = Ending()
-        self._ahead: Ahead[str, Observation] = Ahead(1, self._ending)
+        self._ahead: Ahead[str, Observation] = Ahead(self._workers(), self._ending)
         self._pool = ThreadPoolExecutor(
             _PREPARING, thread_name_prefix="prepare", initializer=self._ending.join
         )
@@ -189,7 +189,6 @@ class Session:
         if self.run is not None:
             take_part(self.config, self.run.path)
         bound = terminated_with_parent() if worker else nullcontext()
-        self._ahead = Ahead(self._workers(), self._ending)
         with terminated_as_interrupted(), bound:
             try:  # which may be interrupted as soon as a thread has begun
                 if not worker:

@@ -31,9 +31,8 @@ def awaited(future: Future[T], meanwhile: Callable[[], None]) -> T:
 class Ahead(Generic[K, T]):
     """Runs jobs in their order, ``workers`` at once, and keeps each result until it is taken.
 
-    Their threads end with ``ending``.
-
-    A job that nobody listed runs when its result is asked for, in the asking thread.
+    Its threads end with ``ending``. A job that nobody listed runs when its result is asked for, in
+    the asking thread.
     """
 
     def __init__(self, workers: int, ending: Ending) -> None:
