@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -77,11 +78,12 @@ def revision() -> str:
 
 
 def summary(records: Iterable[Record]) -> list[str]:
-    """Return how many runs passed, and how often which test failed."""
+    """Return how many runs passed, how many did since the last that failed, and what failed."""
     everything = list(records)
     passed = sum(record["status"] == 0 for record in everything)
     failures = Counter(name for record in everything for name in record["failed"])
-    lines = [f"{passed} of {len(everything)} runs passed"]
+    row = sum(1 for _ in takewhile(lambda record: record["status"] == 0, reversed(everything)))
+    lines = [f"{passed} of {len(everything)} runs passed, the last {row} in a row"]
     lines += [
         f"failed in {count} of {len(everything)}: {name}" for name, count in failures.most_common()
     ]

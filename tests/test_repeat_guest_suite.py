@@ -35,6 +35,6 @@ def test_each_run_is_noted_and_a_flaky_test_is_named(
     capfd.readouterr()
     assert main(["--times", "0", *words]) == 0
     said = capfd.readouterr().out
-    assert "2 of 3 runs passed" in said
+    assert "2 of 3 runs passed, the last 2 in a row" in said
     assert "failed in 1 of 3: " in said
     assert "test_sometimes" in said
