@@ -111,13 +111,12 @@ def test_a_guest_that_spins_with_interrupts_off_is_given_up_when_its_steps_time_
     assert modules is not None
     module = base64.b64encode(spinning(modules)).decode()
     perl = "open F, q(/dev/shm/spin.ko); $p = q(); print syscall 313, fileno F, $p, 0; print $!"
-    load = f"exec perl -e '{perl}'"
-    script = f"echo {module} | base64 -d >/dev/shm/spin.ko; echo loading; {load}"
-    step = Step(name="spins", run=("sh", "-c", script), timeout=3.0)
-    spec = replace(ContainerSpec(), cap_add=("SYS_MODULE",))
-    scenario = Scenario(
-        name="spins", file="f.yaml", line=1, images=(), steps=(step,), container=spec
+    steps = (
+        sh("writes", f"echo {module} | base64 -d >/dev/shm/spin.ko"),
+        Step(name="spins", run=("perl", "-e", perl), timeout=10.0),
     )
+    spec = replace(ContainerSpec(), cap_add=("SYS_MODULE",))
+    scenario = Scenario(name="spins", file="f.yaml", line=1, images=(), steps=steps, container=spec)
     seen = observe(KERNEL, IMAGE, scenario)
     assert seen.verdict is Verdict.DIED, (seen.reason, seen.steps)
     assert "did not end" in seen.reason
@@ -269,7 +268,7 @@ def test_a_command_of_the_harness_that_is_killed_in_a_guest_costs_no_step_that_e
         return run(self, step, *words, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Sitting, "run", killed)
-    steps = (sh("says", "echo said"), sh("sleeps", "sleep 1000", timeout=10.0))
+    steps = (sh("says", "echo said"), sh("sleeps", "sleep 1000"))
     scenario = Scenario(name="killed", file="f.yaml", line=1, images=(), steps=steps)
     seen = observe(KERNEL, IMAGE, scenario)
     killers[0].join(60)
