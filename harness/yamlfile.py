@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -31,7 +32,17 @@ from harness.yamlvalues import (
     source_text,
 )
 
-__all__ = ["Document", "Text", "did_you_mean", "dotted", "load", "parse", "source_text", "validate"]
+__all__ = [
+    "Document",
+    "Text",
+    "did_you_mean",
+    "dotted",
+    "load",
+    "parse",
+    "parse_all",
+    "source_text",
+    "validate",
+]
 
 MAX_BYTES = 16 << 20
 """A larger file is refused before it is read."""
@@ -96,15 +107,38 @@ def parse(raw: bytes, path: Path, *, once: bool = False) -> Document:
     Raises:
         ConfigError: as for :func:`load`.
     """
+    text = _decoded(raw, path)
+    with _blaming(path, text):
+        root = (_composed.__wrapped__ if once or len(text) > KEPT else _composed)(text)
+        return _Reader(path).document(root)
+
+
+def parse_all(raw: bytes, path: Path) -> Iterator[Document]:
+    """Yield each document of bytes that may hold several, with its lines in all of them.
+
+    Raises:
+        ConfigError: as for :func:`load`, once the documents before the wrong one are yielded.
+    """
+    text = _decoded(raw, path)
+    reader = _Reader(path)
+    with _blaming(path, text):
+        for root in YAML(typ="safe", pure=True).compose_all(text):
+            yield reader.document(root)
+
+
+def _decoded(raw: bytes, path: Path) -> str:
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError(path, line, "not UTF-8 text") from error
-    reader = _Reader(path)
+
+
+@contextmanager
+def _blaming(path: Path, text: str) -> Iterator[None]:
+    """Raise what the block's reading trips over as an error of the file."""
     try:
-        root = (_composed.__wrapped__ if once or len(text) > KEPT else _composed)(text)
-        data = reader.value(root, ()) if root is not None else None
+        yield
     except YAMLError as error:
         raise _syntax_error(path, text, error) from error
     except RecursionError as error:
@@ -112,7 +146,6 @@ def parse(raw: bytes, path: Path, *, once: bool = False) -> Document:
     # The scanner trips over some malformed input with errors of its own making.
     except (ValueError, TypeError, AttributeError, KeyError, IndexError, AssertionError) as error:
         raise ConfigError(path, None, f"not valid YAML: {error}") from error
-    return Document(path, data, reader.lines)
 
 
 @lru_cache(maxsize=32)
@@ -149,6 +182,12 @@ class _Reader:
         self.path = path
         self.lines: dict[tuple[Key, ...], int] = {}
         self._count = 0
+
+    def document(self, root: Node | None) -> Document:
+        """Return what is below ``root``; the limit of values holds for all documents together."""
+        self.lines = {}
+        data = self.value(root, ()) if root is not None else None
+        return Document(self.path, data, self.lines)
 
     def value(self, node: Node, keys: tuple[Key, ...]) -> Any:
         line = node.start_mark.line + 1

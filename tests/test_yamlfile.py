@@ -187,6 +187,26 @@ def test_endless_and_deep_nesting_is_refused(text: str) -> None:
     assert "nested" in refused(text)
 
 
+def test_of_several_documents_each_has_its_lines_in_the_whole_file() -> None:
+    text = b"a: 1\n---\n# nothing\n---\nb:\n  - 2\n---\nc: [\n"
+    documents = yamlfile.parse_all(text, Path("file.yaml"))
+    first, empty, second = next(documents), next(documents), next(documents)
+    assert [first.data, empty.data, second.data] == [{"a": 1}, None, {"b": [2]}]
+    assert (first.line_of("a"), second.line_of("b", 0)) == (1, 6)
+    with pytest.raises(ConfigError, match=r"^file\.yaml:9: not valid YAML"):
+        next(documents)
+
+
+def test_the_limit_of_values_holds_for_all_documents_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(yamlfile, "MAX_NODES", 5)
+    documents = yamlfile.parse_all(b"[1, 2]\n--- [1, 2]\n", Path("file.yaml"))
+    assert next(documents).data == [1, 2]
+    with pytest.raises(ConfigError, match=r"^file\.yaml:2: more than 5 values"):
+        next(documents)
+
+
 def test_a_tag_constructs_nothing(tmp_path: Path) -> None:
     proof = tmp_path / "proof"
     assert read(f"a: !!python/object/apply:os.mkdir ['{proof}']").data == {"a": [str(proof)]}
@@ -225,6 +245,10 @@ def test_any_text_is_read_or_refused_as_a_config_error(text: str) -> None:
     try:
         document = yamlfile.parse(text.encode("utf-8", "replace"), Path("file.yaml"))
         yamlfile.validate(document, File)
+    except ConfigError as error:
+        assert str(error).startswith("file.yaml")
+    try:
+        list(yamlfile.parse_all(text.encode("utf-8", "replace"), Path("file.yaml")))
     except ConfigError as error:
         assert str(error).startswith("file.yaml")
 

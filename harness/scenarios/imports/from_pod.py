@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness import yamlfile
-from harness.errors import ConfigError, UsageError
+from harness.errors import UsageError
 from harness.scenarios.imports.draft import Draft, image_reference, scenario_name, size
 from harness.scenarios.imports.podspec import Container, PodSpec, SecurityContext
 from harness.yamlfile import Document
@@ -23,7 +23,6 @@ _TEMPLATES: tuple[tuple[str, ...], ...] = (
     ("spec",),
 )
 """Where a CronJob, another workload, a PodTemplate and a Pod have their pod's spec."""
-_SEPARATOR = re.compile(r"^---(?=\s|$).*$", re.MULTILINE)
 _REFERENCE = re.compile(r"\$(\$)?\(([^()$]+)\)")
 
 
@@ -51,7 +50,7 @@ def from_pod(data: bytes, where: Path, container: str, *, name: str = "", image:
 
 
 def _pods(data: bytes, where: Path) -> Iterator[PodSpec]:
-    for document in _documents(data, where):
+    for document in yamlfile.parse_all(data, where):
         items = [document.data]
         places: list[tuple[Key, ...]] = [()]
         if isinstance(document.data, dict) and isinstance(document.data.get("items"), list):
@@ -61,19 +60,6 @@ def _pods(data: bytes, where: Path) -> Iterator[PodSpec]:
             path = next((path for path in _TEMPLATES if _has_containers(_at(item, path))), None)
             if path is not None:
                 yield _validated(document, (*place, *path), _at(item, path))
-
-
-def _documents(data: bytes, where: Path) -> Iterator[Document]:
-    """Yield each document, with the lines before it left blank, so that its own are right."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(where, None, "not UTF-8 text") from error
-    starts = [0, *(found.end() for found in _SEPARATOR.finditer(text))]
-    ends = [*(found.start() for found in _SEPARATOR.finditer(text)), len(text)]
-    for start, end in zip(starts, ends, strict=True):
-        blank = "\n" * text.count("\n", 0, start)
-        yield yamlfile.parse(f"{blank}{text[start:end]}".encode(), where)
 
 
 def _at(item: Any, path: tuple[str, ...]) -> Any:

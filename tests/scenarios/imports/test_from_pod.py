@@ -176,7 +176,7 @@ def test_a_pod_that_is_right_does_not_take_the_time_of_the_whole_file(
 ) -> None:
     pods = [{"spec": {"containers": [{"name": name, "image": "x"}]}} for name in "abc"]
     document = yamlfile.Document(WHERE, {"items": pods}, Lines({(): 1}))
-    monkeypatch.setattr(yamlfile, "parse", lambda *_: document)
+    monkeypatch.setattr(yamlfile, "parse_all", lambda *_: iter([document]))
     assert from_pod(b"", WHERE, "b").name == "b"
 
 
