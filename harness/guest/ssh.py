@@ -259,11 +259,16 @@ def end_input(channel: paramiko.Channel) -> None:
 
 
 def _drain(receive: Callable[[int], bytes], take: Callable[[bytes], object]) -> None:
-    try:
-        while chunk := receive(_CHUNK):
+    """Hand over what comes until its end; others decide how long that may take."""
+    with suppress(OSError):
+        while True:
+            try:
+                chunk = receive(_CHUNK)
+            except TimeoutError:  # the channel's own limit, which is meant for what is sent
+                continue
+            if not chunk:
+                return
             take(chunk)
-    except OSError:
-        return
 
 
 def _limited(channel: paramiko.Channel, into: bytearray) -> Callable[[bytes], None]:

@@ -23,7 +23,7 @@ class Served(paramiko.ServerInterface):
     """A server at ``path`` for one host, in a guest's place: its commands say "done" and end well.
 
     One that has a number in it says so many bytes. A command that gets no input ends a little
-    later, one that does when that is over.
+    later, one that does, or sleeps, when that is over.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,7 +70,8 @@ class Served(paramiko.ServerInterface):
             self.connections[0].close()
 
         def run() -> None:
-            until = time.monotonic() + (0.2 if b"/dev/null" in command else PATIENCE)
+            short = b"/dev/null" in command and b"sleep" not in command
+            until = time.monotonic() + (0.2 if short else PATIENCE)
             while not channel.eof_received and time.monotonic() < until:
                 time.sleep(0.01)
             self.inputs_ended.append(bool(channel.eof_received))
@@ -171,6 +172,23 @@ def test_a_guest_that_takes_nothing_any_more_is_given_up_soon_after_a_commands_l
         with pytest.raises(GuestError, match="broke"):
             ssh.run(transport, "true", b"", 2.0)
     assert time.monotonic() - begin < PATIENCE - 5
+
+
+def test_a_command_that_does_not_end_is_told_so_by_a_host_that_is_late_itself(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(transport: object, readers: list[threading.Thread], deadline: float) -> None:
+        time.sleep(max(0.0, deadline - time.monotonic()) + 0.5)
+
+    monkeypatch.setattr(ssh, "_await", late)
+    with closing(ssh.connect(served.path, PATIENCE)) as transport:
+        with pytest.raises(GuestTimeout, match="did not end"):
+            ssh.run(transport, "sleep", b"", 0.5)
+        # What reads its output ends with its session.
+        deadline = time.monotonic() + PATIENCE
+        while any("_drain" in thread.name for thread in threading.enumerate()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 def test_a_connection_that_is_reset_while_a_command_starts_is_a_guest_that_was_lost(
