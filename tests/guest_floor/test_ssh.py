@@ -159,7 +159,7 @@ def test_nothing_is_asked_for_that_could_arrive_after_the_end_of_a_command(
         assert session.out_window_size == ssh._WINDOW - size
 
 
-@pytest.mark.parametrize("does", ["stand still", "read nothing"])
+@pytest.mark.parametrize("does", ["stand still", "sleep and read nothing"])
 def test_a_guest_that_takes_nothing_any_more_is_given_up_soon_after_a_commands_limit(
     served: Served, monkeypatch: pytest.MonkeyPatch, does: str
 ) -> None:
