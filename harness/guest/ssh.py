@@ -320,7 +320,6 @@ def streaming(
             channel = stack.enter_context(_started(transport, command, stdin, _START_LIMIT))
             with _translated(command, _START_LIMIT):
                 _send(channel, stdin)
-        channel.settimeout(None)
         stream = Stream(channel, sink)
         try:
             yield stream
