@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from harness import process
 from harness import store as stores
 from harness.container import scripts
 from harness.guest import accelerator, emulator
@@ -206,6 +207,12 @@ class Assembly:
         known = [entry for entry in (entries or self.entries) if entry.name in self.locks]
         candidates = known or list(entries or self.entries)
         return max(candidates, key=lambda entry: selection.version_of(entry, self.locks) or (0, 0))
+
+    def interrupt(self) -> None:
+        """End guests, and the tools that other threads wait for to make kernels and images."""
+        if "apparatus" in self.__dict__:
+            self.apparatus.keeper.end()
+        process.end_running()
 
     def close(self) -> None:
         """Close what was opened."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from harness import process
 from harness.ending import Ending
 from harness.errors import GuestError
 from harness.laboratory import Laboratory
@@ -79,9 +78,7 @@ class Cells:
 
     def _interrupt(self) -> None:
         self._ending.tell()
-        if "apparatus" in self._laboratory.assembly.__dict__:
-            self._laboratory.assembly.apparatus.keeper.end()
-        process.end_running()
+        self._laboratory.assembly.interrupt()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import process, recording
+from harness import recording
 from harness.assembly import Assembly, Options
 from harness.ending import Ending
 from harness.errors import GuestError, HarnessError, UsageError
@@ -282,16 +282,10 @@ class Session:
     def _close(self) -> None:
         self._ending.tell()
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._ahead.close(self._interrupt)
+        self._ahead.close(self.assembly.interrupt)
         self._pool.shutdown(wait=True)
         self.assembly.close()
         self.progress.flush()
-
-    def _interrupt(self) -> None:
-        """End guests and the tools that make kernels and images."""
-        if "apparatus" in self.assembly.__dict__:
-            self.assembly.apparatus.keeper.end()
-        process.end_running()
 
     def _job(self, cell: CellItem) -> Callable[[], Observation]:
         return lambda: self._observe(cell)
