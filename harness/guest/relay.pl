@@ -67,16 +67,18 @@ sub greeted {
 
 # Undoes what every guest of one snapshot has in common: time, randomness, identity.
 #
-# What is written to /dev/urandom is mixed into the pool (random(4)). Before 4.8 that is what
-# programs read from; since then they read from a generator that is told to reseed by the ioctl
-# RNDRESEEDCRNG (0x5207, Linux 4.17), and from 5.18 on by the generation id as well.
+# Programs read from a pool or, since 4.8 and on RHEL 7's 3.10, from a generator that takes from the
+# pool every five minutes. It does so at once when the pool first holds 128 bits, so the seed is
+# credited as entropy (RNDADDENTROPY, 0x40085203; random(4)), and on the ioctl RNDRESEEDCRNG (0x5207,
+# Linux 4.17), which RHEL 7 lacks; from 5.18 on for the generation id as well.
 sub freshen {
-    my ($seconds, $microseconds, $seed) = @_;
+    my ($seconds, $microseconds, $hex) = @_;
+    my $seed = pack 'H*', $hex;
     my $now = pack 'q2', $seconds, $microseconds;
     # settimeofday(2)
     put('/dev/console', "harness: the clock cannot be set: $!\n") if syscall 164, $now, 0;
     open my $pool, '>', '/dev/urandom' or return;
-    syswrite $pool, pack 'H*', $seed;
+    ioctl $pool, 0x40085203, pack 'i2 a*', 8 * length $seed, length $seed, $seed;
     ioctl $pool, 0x5207, 0;
     open my $random, '<', '/proc/sys/kernel/random/uuid' or return;
     put('/etc/machine-id', <$random> =~ tr/-//dr);

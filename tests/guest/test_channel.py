@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from harness.bench.channel import Load, channel, lines
@@ -38,6 +40,25 @@ def test_a_server_that_ends_while_it_waits_for_a_host_is_replaced(
         killed = guest.run("cat /tmp/killed").stdout.split()
         assert set(killed) - set(before)  # the one that waited for the next host
         assert not set(killed) & set(guest.run("pidof dropbear").stdout.split())
+
+
+ASKED_OF_THE_GENERATOR = """
+cd /sys/kernel/tracing
+echo 'p:asked random_ioctl request=%si:x32' >kprobe_events
+echo 'r:answered random_ioctl status=$retval:x32' >>kprobe_events
+echo 1 >events/kprobes/enable
+echo 1 >tracing_on
+"""
+
+
+def test_the_seed_that_a_host_brings_counts_as_entropy(laboratory: Laboratory) -> None:
+    ready = laboratory.ready(laboratory.assembly.entry("5.10"))
+    with laboratory.assembly.apparatus.booted(ready.machine) as guest:
+        guest.run(ASKED_OF_THE_GENERATOR)
+        guest.reconnect(30)
+        said = guest.run("cat /sys/kernel/tracing/trace").stdout.decode()
+    asked = re.findall(r"request=(0x40085203|0x5207)\n.* status=(\w+)", said)
+    assert asked == [("0x40085203", "0x0"), ("0x5207", "0x0")]
 
 
 SLOW_WORKERS = r"""
