@@ -135,7 +135,8 @@ class Environment:
     tools: str
     """Digest of the guest tools' lock."""
     sysctl: dict[str, str] = field(default_factory=dict)
-    """What the host and the scenario set, by name; what the kernel refused is left out."""
+    """What the host and the scenario set, by name; what the kernel refused is left out.
+    Besides, user.max_user_namespaces where it is 0 by the kernel's own default."""
     ways: dict[str, str] = field(default_factory=dict)
     """Which way was taken where kernels differ (tracefs, memory peak, ...)."""
     drill: str = ""

@@ -131,7 +131,8 @@ class HostKeys(_Keys):
     cmdline: schema.Pattern = ""
     """Regular expression, searched for in the kernel's command line."""
     sysctl: dict[str, schema.Value] = Field(default_factory=dict)
-    """Name to a glob of its value, where the host or the scenario set it."""
+    """Name to a glob of its value, where the host or the scenario set it; user.max_user_namespaces
+    also where it is 0 by the kernel's own default."""
 
 
 class PatternKeys(_Keys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from signal import Signals
 
@@ -19,6 +20,7 @@ from harness.results.codec import encode
 from harness.scenarios import expect
 from harness.scenarios.request import Instruments, Notebook, Request
 from harness.scenarios.sitting import ended
+from harness.scenarios.survey import Survey
 from harness.store import digest_of
 from harness.trace.judge import Evidence, Judge
 
@@ -152,13 +154,21 @@ def _environment(request: Request, book: Notebook) -> Environment:
         image_ref=request.image.ref,
         image_digest=request.image.digest,
         tools=request.tools,
-        sysctl={
-            **{k: v for k, v in host.sysctl.items() if k not in survey.refused_sysctls},
-            **spec.sysctls,
-        },
+        sysctl=in_force(host.sysctl, survey) | spec.sysctls,
         ways={"census": survey.census.ways.get("x86_64", "none"), **book.ways},
         drill=drill.describe(host),
     )
+
+
+def in_force(sysctl: Mapping[str, str], survey: Survey) -> dict[str, str]:
+    """Return which of a host's sysctls its kernel took, and that it allows no user namespaces.
+
+    RHEL 7's kernel starts with user.max_user_namespaces at 0, later ones with thousands.
+    """
+    facts = survey.facts
+    none_allowed = "user" in facts.namespaces and not facts.user_namespaces
+    own = {"user.max_user_namespaces": "0"} if none_allowed else {}
+    return own | {k: v for k, v in sysctl.items() if k not in survey.refused_sysctls}
 
 
 def unmet(step: Step, result: StepResult, exit: int | None, signal: str | None) -> tuple[str, ...]:

@@ -1,11 +1,12 @@
-"""What is believed of a step's end."""
+"""What is recorded of a step's end and of its host."""
 
 from __future__ import annotations
 
 import pytest
+from surveys import surveyed
 
 from harness.model.observations import ProcessEnd
-from harness.scenarios.observed import agrees
+from harness.scenarios.observed import agrees, in_force
 
 
 @pytest.mark.parametrize(
@@ -27,3 +28,16 @@ def test_the_trace_is_believed_where_the_runtimes_status_allows(
         pid=9, parent=1, program="sh", path="/bin/sh", offset=1.0, exit=exit, signal=signal
     )
     assert agrees(end, status) is agreed
+
+
+def test_a_host_has_the_sysctls_that_its_kernel_took() -> None:
+    asked = {"kernel.yama.ptrace_scope": "1", "vm.swappiness": "9"}
+    survey = surveyed(refused=("kernel.yama.ptrace_scope",))
+    assert in_force(asked, survey) == {"vm.swappiness": "9"}
+
+
+def test_a_kernel_that_allows_no_user_namespaces_by_itself_is_recorded_so() -> None:
+    limit = "user.max_user_namespaces"
+    assert in_force({}, surveyed(userns=False)) == {limit: "0"}
+    assert in_force({limit: "0"}, surveyed(userns=False)) == {limit: "0"}
+    assert in_force({}, surveyed()) == {}

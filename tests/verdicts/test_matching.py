@@ -155,16 +155,32 @@ def test_where_the_cell_passed_no_failure_is_put_down_to_it(
         cell(
             call("openat", errno="EACCES", **OTHER), said="tee: /tmp/state: Permission denied"
         ),  # of a host that sets no fs.protected_regular
+        cell(call("unshare", errno="EINVAL", **OTHER)),  # of one with user namespaces
         replace(SYMPTOMS["ia32-off"], environment=environment(cmdline="console=ttyS0")),
         replace(SYMPTOMS["cgroup-v1-files-on-v2"], environment=environment(cgroup="v1")),
         replace(SYMPTOMS["ia32-off"], environment=None),
     ],
-    ids=["a Unix socket", "no such sysctl", "no such command line", "the other cgroups", "no host"],
+    ids=[
+        "a Unix socket",
+        "no such sysctl",
+        "another limit",
+        "no such command line",
+        "the other cgroups",
+        "no host",
+    ],
 )
 def test_a_cause_of_another_host_or_another_thing_is_not_named(
     seen: Observation, known: tuple[KnownCause, ...]
 ) -> None:
     assert explain(seen, known).causes == ()
+
+
+def test_rhel_7_refuses_user_namespaces_by_another_errno(known: tuple[KnownCause, ...]) -> None:
+    host = environment(sysctl={"user.max_user_namespaces": "0"})
+    seen = replace(cell(call("unshare", errno="EINVAL", **OTHER)), environment=host)
+    found = named(explain(seen, known))
+    assert found is not None
+    assert found.name == "user-namespaces-off"
 
 
 def test_what_a_step_printed_that_ended_as_expected_is_no_evidence(
