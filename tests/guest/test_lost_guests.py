@@ -19,6 +19,8 @@ from harness.guest.guest import Guest
 from harness.laboratory import Laboratory
 from harness.model.observations import Observation, Verdict
 from harness.model.scenarios import Scenario, Step
+from harness.scenarios import causes
+from harness.verdicts.explanation import explain, named
 
 pytestmark = pytest.mark.guest
 
@@ -105,16 +107,23 @@ def test_a_panic_ends_the_guest_with_the_panics_words(laboratory: Laboratory) ->
 
 
 @pytest.mark.parametrize(
-    ("memory", "said"), [(64 << 20, "Memory cgroup out of memory"), (None, "Out of memory")]
+    ("memory", "said", "cause"),
+    [
+        (64 << 20, "Memory cgroup out of memory", "memory-limit"),
+        (None, "Out of memory", "memory-of-the-host"),
+    ],
 )
 def test_a_container_that_takes_all_memory_is_killed_and_told_so(
-    observe: Observe, memory: int | None, said: str
+    observe: Observe, memory: int | None, said: str, cause: str
 ) -> None:
     hungry = one_step("perl", "-e", "$x .= q(a) x 1e7 while 1", memory=memory)
     seen = observe(KERNEL, IMAGE, hungry)
     assert seen.verdict is Verdict.FAILED
     assert seen.steps[0].signal == "KILL"
     assert any(said in line for line in seen.messages)
+    found = named(explain(seen, causes.load([causes.packaged()])))
+    assert found is not None
+    assert found.name == cause
 
 
 def test_a_guest_whose_server_ends_ends_with_it_and_says_so(laboratory: Laboratory) -> None:

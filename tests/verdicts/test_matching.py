@@ -183,6 +183,55 @@ def test_rhel_7_refuses_user_namespaces_by_another_errno(known: tuple[KnownCause
     assert found.name == "user-namespaces-off"
 
 
+KILLED_AT_ITS_LIMIT = [
+    "Memory cgroup out of memory: Kill process 119 (dd) score 994 or sacrifice child",  # 3.10
+    "Memory cgroup out of memory: Killed process 149 (dd) total-vm:68588kB, anon-rss:32452kB",
+]
+KILLED_FOR_THE_HOST = [
+    "Out of memory: Kill process 119 (dd) score 994 or sacrifice child",
+    "Out of memory: Killed process 149 (dd) total-vm:68588kB, anon-rss:32452kB",
+]
+
+
+def killed(message: str, program: str = "dd", **host: Any) -> Observation:
+    return cell(
+        steps=(step(exit=None, signal="KILL", unmet=("exit status is missing",)),),
+        ends=(end(exit=None, signal="KILL", program=program),),
+        messages=(message,),
+        environment=environment(**host),
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "cause"),
+    [(one, "memory-limit") for one in KILLED_AT_ITS_LIMIT]
+    + [(one, "memory-of-the-host") for one in KILLED_FOR_THE_HOST],
+)
+def test_whoever_was_killed_for_want_of_memory_is_told_by_the_kernels_words(
+    message: str, cause: str, known: tuple[KnownCause, ...]
+) -> None:
+    (found,) = explain(killed(message), known).causes
+    assert (found.name, found.certainty) == (cause, Certainty.STATED)
+
+
+def test_a_kill_of_which_the_kernel_says_nothing_is_not_put_down_to_memory(
+    known: tuple[KnownCause, ...],
+) -> None:
+    assert explain(killed("eth0: link is up"), known).causes == ()
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "cause"), [("v1", "memory-limit"), ("v2", "jvm-ignores-cgroup-v2")]
+)
+def test_a_jvm_at_its_limit_may_not_know_it_on_cgroup_v2(
+    cgroup: str, cause: str, known: tuple[KnownCause, ...]
+) -> None:
+    message = KILLED_AT_ITS_LIMIT[0].replace("dd", "java")
+    found = named(explain(killed(message, "java", cgroup=cgroup), known))
+    assert found is not None
+    assert found.name == cause
+
+
 def test_what_a_step_printed_that_ended_as_expected_is_no_evidence(
     known: tuple[KnownCause, ...],
 ) -> None:
