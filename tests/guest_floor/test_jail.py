@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,13 +29,22 @@ needs_namespaces = pytest.mark.skipif(
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Path:
+def reachable() -> Iterator[Path]:
+    """A directory that every user may enter.
+
+    Those of pytest are no such: whenever the user starts it, it closes their parent to others.
+    """
+    with tempfile.TemporaryDirectory(prefix="jail-") as name:
+        made = Path(name)
+        made.chmod(0o711)
+        yield made
+
+
+@pytest.fixture
+def directory(reachable: Path) -> Path:
     """Where the jailed may write."""
-    made = tmp_path / "own"
+    made = reachable / "own"
     made.mkdir(mode=0o700)
-    for parent in made.parents:
-        if parent.name.startswith(("pytest-", "popen-")) or parent == tmp_path:
-            parent.chmod(0o711)
     return made
 
 
@@ -126,9 +136,9 @@ def test_a_server_of_this_machine_cannot_be_reached(start: Start) -> None:
 
 @needs_landlock
 def test_files_of_the_user_cannot_be_opened_and_its_own_directory_can(
-    start: Start, directory: Path, tmp_path: Path
+    start: Start, directory: Path, reachable: Path
 ) -> None:
-    secret = tmp_path / "secret"
+    secret = reachable / "secret"
     secret.write_text("secret")
     secret.chmod(0o666)
     for script in (
@@ -145,8 +155,8 @@ def test_files_of_the_user_cannot_be_opened_and_its_own_directory_can(
 
 
 @needs_landlock
-def test_a_file_handed_over_is_opened_again_as_it_was_meant(start: Start, tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
+def test_a_file_handed_over_is_opened_again_as_it_was_meant(start: Start, reachable: Path) -> None:
+    closed = reachable / "closed"
     closed.mkdir(mode=0o700)
     file = closed / "file"
     file.write_text("content")
