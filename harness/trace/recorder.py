@@ -7,7 +7,7 @@ import secrets
 import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from importlib.resources import files
 from typing import Protocol
 
@@ -31,8 +31,7 @@ ARM_LIMIT = 60.0
 IDLE_LIMIT = 5.0
 """Seconds without a byte of the trace, after which its end is given up."""
 FLOOD = 128 << 10
-"""Bytes of a trace after which its reader has as good a claim to the processor as what is traced:
-a program that fails all the time would fill the buffer before a reader that waits has read it."""
+"""Bytes of a trace after which its reader need no longer give way to what is traced."""
 DRAIN_LIMIT = 120.0
 """Seconds for the whole rest of a trace once the cell has ended."""
 
@@ -53,8 +52,6 @@ read -r loader rest 2>/dev/null < /run/harness/bpf && [ "$loader" != 0 ] || exit
 kill -KILL "$loader"
 rm /run/harness/bpf
 perl /etc/trace.pl"""
-# With -n busybox adds to what the priority is; without, it is set.
-_HURRY = "read -r pid < /run/harness/trace.pid && renice 0 -p $pid"
 _REPORT = re.compile(rb"[\s\S]*?^traced=\w+\n", re.MULTILINE)
 _DROPS = ("overrun", "dropped events", "recursion_misses")
 
@@ -107,10 +104,7 @@ class Recording:
             data = self._said[report.end() :]
             self._said = report[0]
             self._ready.set()
-        flood = self._bytes < FLOOD <= self._bytes + len(data)
         self._bytes += len(data)
-        if flood:
-            threading.Thread(target=self._hurry, name="trace reader", daemon=True).start()
         self._parser.feed(data)
         if self._parser.ended:
             self._ended.set()
@@ -139,6 +133,7 @@ class Recording:
             "fcntl": FCNTL_FILTER,
             "exit": wanted,
             "exit_plain": plain,
+            "flood": str(FLOOD),
         }
         lines = [f"{name}={shlex.quote(value)}" for name, value in settings.items()]
         return "\n".join([*lines, (files(__package__) / "arm.sh").read_text()]).encode()
@@ -187,10 +182,6 @@ class Recording:
         with understood("how many events were lost"):
             dropped = dropped_events(statistics.decode(errors="replace"))
         return self._parser.finish(dropped=dropped), said
-
-    def _hurry(self) -> None:
-        with suppress(GuestError):
-            self._guest.run(_HURRY, check=False)
 
     def _await_end(self) -> None:
         waited = 0.0

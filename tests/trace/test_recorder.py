@@ -1,9 +1,7 @@
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
@@ -69,25 +67,6 @@ def test_a_recording_ends_with_its_own_mark_and_counts_what_the_kernel_dropped()
     assert trace.lost == 7
     assert one.armed.notes == ()
     assert one.armed.covers(231)
-
-
-def test_the_reader_of_a_flood_goes_before_what_is_traced() -> None:
-    guest = Tracer(WELL)
-    hurried = threading.Event()
-    run = guest.run
-
-    def watched(command: str, **settings: Any) -> Reply:
-        if "renice 0 " in command:
-            hurried.set()
-        return run(command, **settings)
-
-    guest.run = watched  # type: ignore[method-assign]
-    with recording(guest, Plan()) as one:
-        one.take(b" <...>-9 [000] .... 1.0: sys_exit: NR 2 = -2\n" * 100)
-        assert not hurried.wait(0.2)
-        one.take(b" <...>-9 [000] .... 1.0: sys_exit: NR 2 = -2\n" * 10_000)
-        assert hurried.wait(5)
-        one.finish()
 
 
 def test_a_kernel_without_a_tracer_is_said_once_and_nothing_fails() -> None:

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from harness import defaults
+from harness.errors import GuestError
 from harness.guest import emulator
 from harness.guest.apparatus import Apparatus
 from harness.guest.guest import Guest
@@ -27,7 +28,7 @@ from harness.trace.elf import elf_classes
 from harness.trace.judge import Evidence, Judge
 from harness.trace.operations import Operations
 from harness.trace.plan import plan_for
-from harness.trace.recorder import recording
+from harness.trace.recorder import Recording, recording
 from harness.trace.syscalls import Syscalls
 
 pytestmark = pytest.mark.guest
@@ -212,18 +213,34 @@ def test_operations_of_multiplexed_calls_are_named(recorded: Recorded) -> None:
     assert {("ioctl", "TCGETS"), ("fcntl", "F_ADD_SEALS")} <= named
 
 
+def fails(under_way: Recording, times: int) -> str:
+    return (
+        f"{under_way.mark_command('container pid $$')}; exec {PERL} -e "
+        f"'for (1..{times}) {{ -e q(/nonexistent) }}'"
+    )
+
+
 @on_5_10
 def test_a_flood_of_failures_is_counted_whole(guest: Guest) -> None:
     calls = 400_000  # a third more than the buffer holds, so that it has to be read meanwhile
     with recording(guest, plan_for({}, 471)) as under_way:
-        guest.run(
-            f"{under_way.mark_command('container pid $$')}; exec {PERL} -e "
-            f"'for (1..{calls}) {{ -e q(/nonexistent) }}'",
-            limit=120,
-        )
+        guest.run(fails(under_way, calls), limit=120)
         trace, _ = under_way.finish()
     assert (trace.complete, trace.lost, trace.dropped, trace.unparsed) == (True, 0, 0, 0)
     assert calls <= max(call.count for call in trace.calls) < calls + 100  # perl's own start
+
+
+@on_5_10
+@pytest.mark.parametrize("calls", [10, 50_000])
+def test_a_recording_that_was_given_up_takes_nothing_of_the_next(guest: Guest, calls: int) -> None:
+    with suppress(GuestError), recording(guest, plan_for({}, 471)) as under_way:
+        guest.run(fails(under_way, calls))
+        raise GuestError("lost")
+    with recording(guest, plan_for({}, 471)) as under_way:
+        guest.run(fails(under_way, 1000))
+        trace, _ = under_way.finish()
+    assert (trace.complete, trace.lost, trace.dropped, trace.unparsed) == (True, 0, 0, 0)
+    assert 1000 <= max(call.count for call in trace.calls) < 1100
 
 
 def test_ends_have_their_status_or_signal_and_the_last_failure(recorded: Recorded) -> None:
