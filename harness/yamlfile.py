@@ -122,8 +122,15 @@ def parse_all(raw: bytes, path: Path) -> Iterator[Document]:
     text = _decoded(raw, path)
     reader = _Reader(path)
     with _blaming(path, text):
-        for root in YAML(typ="safe", pure=True).compose_all(text):
+        for root in _yaml().compose_all(text):
             yield reader.document(root)
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="safe", pure=True)
+    # An anchor may be used again, an alias means the last one before it (YAML 1.2, 3.2.2.2).
+    yaml.composer.warn_double_anchors = False
+    return yaml
 
 
 def _decoded(raw: bytes, path: Path) -> str:
@@ -150,7 +157,7 @@ def _blaming(path: Path, text: str) -> Iterator[None]:
 
 @lru_cache(maxsize=32)
 def _composed(text: str) -> Node | None:
-    root: Node | None = YAML(typ="safe", pure=True).compose(text)
+    root: Node | None = _yaml().compose(text)
     return root
 
 

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 from ruamel.yaml.nodes import MappingNode, ScalarNode
@@ -232,6 +232,11 @@ def test_a_file_too_large_is_not_read(tmp_path: Path) -> None:
         yamlfile.load(large)
 
 
+def test_an_alias_means_the_last_use_of_its_anchor_before_it() -> None:
+    document = yamlfile.parse(b"{a: &x 1, b: *x, c: &x 2, d: *x}", Path("file.yaml"))
+    assert document.data == {"a": 1, "b": 1, "c": 2, "d": 2}
+
+
 _FRAGMENTS = st.sampled_from(
     ["a", ":", " ", "\n", "- ", "[", "]", "{", "}", "&a ", "*a", "<<: ", "!!int ", "!", "|", ">",
      '"', "'", "#", "%YAML 1.1\n", "---\n", "...\n", "? ", "\t", "0x", "1e", ".5", "\\x", "é", "\0",
@@ -240,6 +245,7 @@ _FRAGMENTS = st.sampled_from(
 
 
 @settings(deadline=None, max_examples=300)
+@example("&a :\u2028&a ")
 @given(st.lists(_FRAGMENTS, max_size=25).map("".join) | st.text(max_size=40))
 def test_any_text_is_read_or_refused_as_a_config_error(text: str) -> None:
     try:
