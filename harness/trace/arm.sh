@@ -1,5 +1,5 @@
 # Arms the tracer and becomes its reader; run by the guest's busybox ash, behind lines that set
-#   token table enter fcntl exit exit_plain flood
+#   token table enter fcntl exit exit_plain
 # Standard output is NAME=VALUE lines of what was done, the last one traced=yes or traced=no, and
 # after traced=yes the trace itself. Builtins where they do: a fork costs milliseconds here.
 # Everything is probed: nothing below depends on the kernel's version.
@@ -24,8 +24,9 @@ if read -r reader 2>/dev/null < /run/harness/trace.pid; then
 fi
 while read -r done_; do echo "$done_"; done < /run/harness/trace.setup
 
-# Neither the reader, which is this shell's process, nor the connection's processes above it may
-# make events: each of theirs, sent over the connection, would make more of them.
+# Neither this shell, as which a flood is read, nor the connection's processes above it may make
+# events: each of theirs, sent over the connection, would make more of them. Its child, which reads
+# until then, makes no call that fails as it reads.
 own=
 own_tasks=
 pid=$$
@@ -104,8 +105,8 @@ echo $$ > /run/harness/trace.pid
 echo traced=yes
 # What is traced goes first, what reads the trace when there is time: the buffer holds it.
 # Not cat: busybox's splices, and what a pipe then holds may have no bytes, on which a server that
-# was told that there is something to read waits (7.3).
-dd bs=65536 count="$flood" iflag=count_bytes <&3 2>/dev/null &
+# was told that there is something to read waits (7.3). After 128 KiB it is a flood.
+dd bs=65536 count=131072 iflag=count_bytes <&3 2>/dev/null &
 renice -n 19 -p $! >/dev/null 2>&1
 wait $! || exit
 read -r on < tracing_on

@@ -30,8 +30,6 @@ from harness.trace.records import Trace
 ARM_LIMIT = 60.0
 IDLE_LIMIT = 5.0
 """Seconds without a byte of the trace, after which its end is given up."""
-FLOOD = 128 << 10
-"""Bytes of a trace after which its reader need no longer give way to what is traced."""
 DRAIN_LIMIT = 120.0
 """Seconds for the whole rest of a trace once the cell has ended."""
 
@@ -133,7 +131,6 @@ class Recording:
             "fcntl": FCNTL_FILTER,
             "exit": wanted,
             "exit_plain": plain,
-            "flood": str(FLOOD),
         }
         lines = [f"{name}={shlex.quote(value)}" for name, value in settings.items()]
         return "\n".join([*lines, (files(__package__) / "arm.sh").read_text()]).encode()

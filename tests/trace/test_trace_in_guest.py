@@ -27,7 +27,7 @@ from harness.trace.elf import elf_classes
 from harness.trace.judge import Evidence, Judge
 from harness.trace.operations import Operations
 from harness.trace.plan import plan_for
-from harness.trace.recorder import Recording, recording
+from harness.trace.recorder import recording
 from harness.trace.syscalls import Syscalls
 
 pytestmark = pytest.mark.guest
@@ -212,19 +212,16 @@ def test_operations_of_multiplexed_calls_are_named(recorded: Recorded) -> None:
     assert {("ioctl", "TCGETS"), ("fcntl", "F_ADD_SEALS")} <= named
 
 
-def fails(under_way: Recording, times: int) -> str:
-    return (
-        f"{under_way.mark_command('container pid $$')}; exec {PERL} -e "
-        f"'for (1..{times}) {{ -e q(/nonexistent) }}'"
-    )
-
-
 @on_5_10
 def test_a_flood_of_failures_is_counted_whole_and_so_is_what_is_recorded_next(guest: Guest) -> None:
     # The first is a third more than the buffer holds, so that it has to be read meanwhile.
     for calls in (400_000, 1000):
         with recording(guest, plan_for({}, 471)) as under_way:
-            guest.run(fails(under_way, calls), limit=120)
+            guest.run(
+                f"{under_way.mark_command('container pid $$')}; exec {PERL} -e "
+                f"'for (1..{calls}) {{ -e q(/nonexistent) }}'",
+                limit=120,
+            )
             trace, _ = under_way.finish()
         assert (trace.complete, trace.lost, trace.dropped, trace.unparsed) == (True, 0, 0, 0)
         assert calls <= max(call.count for call in trace.calls) < calls + 100  # perl's own start
